@@ -34,7 +34,7 @@ class BffError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with the configuration: which variable, what is wrong, what would be right."""
+    """One thing wrong with the configuration: the variable, what is wrong, what would be right."""
 
     variable: str
     reason: str

@@ -1,0 +1,292 @@
+"""The only wiring file: settings in, ASGI application out; the whole stack on one screen.
+
+ExchangeMiddleware   request id, one log line, metrics
+└─ Cors              preflights answered here
+   └─ ProblemMiddleware   every named error as a problem document
+      └─ SpaceMiddleware  Host -> space, or 421
+         └─ routes   health, ops, webhooks, openapi; everything else: Front
+            └─ Front cached routes by exact target; the rest is relayed
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import structlog
+from redis.asyncio import Redis
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from bff import resources
+from bff.cache import tags
+from bff.cache.bus import Bus, Listener, LocalBus, RedisBus
+from bff.cache.connect import connect, connect_for_messages
+from bff.cache.decide import Freshness
+from bff.cache.envelope import Sealer
+from bff.cache.flight import Flights
+from bff.cache.guarded import GuardedStore
+from bff.cache.invalidation import Invalidator, Reach
+from bff.cache.keys import KeySpace
+from bff.cache.memory import Memory
+from bff.cache.remote import RemoteStore
+from bff.cache.secrets import Keyring
+from bff.cache.tiered import TieredCache
+from bff.clock import Clock, SystemClock
+from bff.edge.endpoints import Endpoints, Understanding
+from bff.edge.hooks import HookEndpoint
+from bff.edge.middleware import (
+    EXPOSED_HEADERS,
+    Cors,
+    ExchangeMiddleware,
+    ProblemMiddleware,
+    SpaceMiddleware,
+    problem_of_routing,
+)
+from bff.edge.openapi import OpenApiEndpoint
+from bff.edge.relay import Relay, RelayBounds
+from bff.edge.respond import Responder
+from bff.edge.routes import Front
+from bff.hooks.events import Affected
+from bff.hooks.receive import WebhookReceiver
+from bff.nexudus.client import NexudusClient, Timeouts, open_pools
+from bff.observe import logs
+from bff.observe.metrics import Metrics
+from bff.ops.admin import Admin
+from bff.ops.health import Health
+from bff.session.bootstrap import Bootstrap
+from bff.session.fetcher import Fetcher
+from bff.session.reads import Policy, Reads
+from bff.session.sharing import Sampling, Sharing
+from bff.session.writes import Writes
+from bff.settings import Settings, load
+from bff.shape import DEFAULTS, NamedShapes
+
+log = structlog.get_logger("bff.app")
+
+WEBHOOK_MEMORY_S = 86_400.0
+OWN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Answered whatever the Host is: probes and scrapers come by address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What tests replace: where bytes and time come from."""
+
+    transport: httpx.AsyncBaseTransport | None = None
+    redis: Redis | None = None
+    clock: Clock | None = None
+    chance: random.Random | None = None
+
+
+def create_app() -> ASGIApp:
+    """The application from the environment: `bff.app:create_app`, a factory for any ASGI server."""
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+    return build(settings)
+
+
+def build(settings: Settings, seams: Seams | None = None) -> Starlette:
+    """Wire the gateway. Nothing is connected before the lifespan starts."""
+    seams = seams or Seams()
+    clock = seams.clock or SystemClock()
+    table, metrics, keyring = settings.space_table, Metrics(), Keyring(settings.secret_keys)
+    tiers = _tiers(settings, seams.redis, clock, metrics, keyring)
+    client = NexudusClient(
+        seams.transport or open_pools(settings.max_connections), _timeouts(settings), clock
+    )
+    fetcher = Fetcher(client, table, metrics, deadline_s=settings.deadline_s)
+    reads = Reads(
+        tiers.cache, tiers.flights, tiers.invalidator, fetcher.fetch, _policies(settings), clock
+    )
+    sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
+    writes = Writes(reads, tiers.invalidator)
+    receiver = _receiver(settings, tiers, clock)
+
+    endpoints = Endpoints(
+        reads,
+        Bootstrap(reads),
+        Responder(tiers.cache, clock, metrics),
+        Understanding(keyring, NamedShapes({**DEFAULTS, **settings.shapes})),
+        metrics,
+        deadline_s=settings.deadline_s,
+    )
+    bounds = RelayBounds(settings.max_body, settings.stream_timeout_s)
+    relay = Relay(client, reads, writes, keyring, metrics, bounds)
+    health = Health(tiers.store, tiers.bus, tiers.invalidator)
+    hook = HookEndpoint(receiver, table)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        """Start inner before outer; stop in reverse."""
+        names = [space.name for space in table.spaces]
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(tiers.store.aclose)
+            stack.push_async_callback(client.aclose)
+            await tiers.bus.start()
+            stack.push_async_callback(tiers.bus.aclose)
+            stack.push_async_callback(tiers.flights.aclose)
+            await sharing.start(names)
+            stack.push_async_callback(sharing.aclose)
+            stack.push_async_callback(receiver.aclose)
+            stack.enter_context(health.serving())
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/healthz", health.healthz),
+            Route("/readyz", health.readyz),
+            Route("/openapi.json", OpenApiEndpoint()),
+            *_admin(settings, metrics, tiers.invalidator, sharing),
+            Route("/hooks/nexudus", hook, methods=["POST"]),
+            Route("/hooks/nexudus/{space}", hook, methods=["POST"]),
+            Mount("/", Front(endpoints, relay)),
+        ],
+        middleware=[
+            Middleware(ExchangeMiddleware, clock, metrics),
+            *_cors(settings),
+            Middleware(ProblemMiddleware),
+            Middleware(SpaceMiddleware, table, OWN_PATHS),
+        ],
+        exception_handlers={HTTPException: problem_of_routing},
+        lifespan=lifespan,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tiers:
+    """Both cache tiers and what keeps them true."""
+
+    store: GuardedStore
+    cache: TieredCache
+    flights: Flights
+    invalidator: Invalidator
+    bus: Bus
+
+
+def _tiers(
+    settings: Settings, redis: Redis | None, clock: Clock, metrics: Metrics, keyring: Keyring
+) -> _Tiers:
+    url = settings.redis_url.get_secret_value()
+    remote = RemoteStore(
+        redis or connect(url),
+        KeySpace(settings.redis_prefix),
+        process=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
+        timeout_s=settings.redis_timeout_ms / 1000,
+    )
+    store, memory, flights = GuardedStore(remote, clock), Memory(settings.l1_bytes), Flights()
+
+    def observe(space: str, cause: str, reach: Reach) -> None:
+        extent = "everywhere" if reach.everywhere else "stored" if reach.stored else "pending"
+        metrics.count("bff_invalidations", space, cause, extent)
+
+    invalidator = Invalidator(store, memory, flights, observe)
+    cache = TieredCache(store, memory, Sealer(keyring, os.urandom), clock, settings.l1_max_age_s)
+    bus: Bus = LocalBus()
+    if not settings.embedded:
+        listener = Listener(apply=invalidator.apply, lost=invalidator.lost)
+        names = [space.name for space in settings.space_table.spaces]
+        bus = RedisBus(connect_for_messages(url), remote, names, listener, clock)
+    cache.bus = invalidator.bus = bus
+    metrics.gauge("bff_l1_bytes", lambda: memory.used_bytes)
+    metrics.gauge("bff_l1_items", lambda: len(memory))
+    metrics.gauge("bff_store_available", lambda: float(store.available))
+    metrics.gauge("bff_bus_trusted", lambda: float(bus.trusted))
+    metrics.gauge("bff_flights", lambda: len(flights))
+    return _Tiers(store, cache, flights, invalidator, bus)
+
+
+def _sharing(
+    settings: Settings, seams: Seams, tiers: _Tiers, reads: Reads, clock: Clock, metrics: Metrics
+) -> Sharing:
+    chance = seams.chance or random.SystemRandom()
+    sampling = Sampling(settings.sentinel_rate, chance.random)
+    sharing = Sharing(tiers.store, tiers.invalidator, reads, sampling, clock)
+    sharing.observe = lambda space, outcome: metrics.count("bff_comparisons", space, outcome)
+    if settings.related_scope == "token":
+        sharing.set_by_hand(space.name for space in settings.space_table.spaces)
+    reads.scope_of, reads.on_shared_hit = sharing.scope_of, sharing.sample
+    tiers.invalidator.on_applied = sharing.heard
+    return sharing
+
+
+def _admin(
+    settings: Settings, metrics: Metrics, invalidator: Invalidator, sharing: Sharing
+) -> list[Route]:
+    if settings.ops_token is None:
+        return []
+    token = settings.ops_token.get_secret_value()
+    return Admin(token, metrics, invalidator, sharing, settings.space_table).routes()
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    return Timeouts(
+        connect_s=settings.connect_timeout_s,
+        read_s=settings.read_timeout_s,
+        write_s=settings.write_timeout_s,
+        pool_s=settings.pool_timeout_s,
+    )
+
+
+def _cors(settings: Settings) -> list[Middleware]:
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            Cors,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            allow_credentials=settings.cors_origins != ("*",),
+            expose_headers=EXPOSED_HEADERS,
+            max_age=600,
+        )
+    ]
+
+
+def _policies(settings: Settings) -> dict[str, Policy]:
+    nothing = Freshness(0, 0, 0)
+    return {
+        resources.PROFILES.name: Policy(
+            good=Freshness(
+                settings.profiles_fresh_s, settings.profiles_stale_s, settings.profiles_error_s
+            ),
+            negative=nothing,
+        ),
+        resources.RELATED.name: Policy(
+            good=Freshness(
+                settings.related_fresh_s, settings.related_stale_s, settings.related_error_s
+            ),
+            negative=Freshness(settings.related_negative_s, 0, 0),
+        ),
+    }
+
+
+def _receiver(settings: Settings, tiers: _Tiers, clock: Clock) -> WebhookReceiver:
+    async def once(space: str, digest: str) -> bool:
+        return await tiers.store.remember(space, f"webhook-{digest}", WEBHOOK_MEMORY_S)
+
+    async def invalidate(space: str, affected: Affected) -> None:
+        dropped = {tags.user(u) for u in affected.users}
+        dropped |= {tags.coworker(c) for c in affected.coworkers}
+        await tiers.invalidator.invalidate(space, frozenset(dropped), "webhook")
+
+    def report(space: str, affected: Affected, error: Exception) -> None:
+        log.error("webhook_failed", space=space, affected=repr(affected), reason=str(error))
+
+    spaces = settings.space_table.spaces
+    return WebhookReceiver(
+        {space.name: settings.webhook_secret_for(space.name) for space in spaces},
+        once=once,
+        invalidate=invalidate,
+        report=report,
+        clock=clock,
+    )

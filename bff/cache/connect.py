@@ -1,0 +1,82 @@
+"""From `BFF_REDIS_URL` to clients: embedded, single, Sentinel or Cluster."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+EMBEDDED_URL = "embedded://"
+CONNECT_TIMEOUT_S = 0.5
+POOL_SIZE = 64
+
+
+def connect(url: str) -> Redis:
+    """A client for commands. Nothing is sent yet; failures surface at the first command.
+
+    No retries of redis-py's own: a store that fails is gone around, not waited for.
+    """
+    scheme = url.partition("://")[0]
+    if scheme == "embedded":
+        from fakeredis import FakeAsyncRedis  # noqa: PLC0415 - only the embedded cache loads it
+
+        return cast(Redis, FakeAsyncRedis(version=(7,)))
+    if scheme == "redis+sentinel":
+        return _sentinel(url)
+    if scheme == "redis+cluster":
+        return cast(Redis, _cluster(url))
+    return Redis.from_url(url, max_connections=POOL_SIZE, **_options())
+
+
+def connect_for_messages(url: str) -> Redis:
+    """A client for the bus. In a cluster any node hears what is published on any other."""
+    if url.startswith("redis+cluster://"):
+        username, password, ((host, port), *_) = _authority(url, 6379)
+        return Redis(host=host, port=port, username=username, password=password, **_options())
+    return connect(url)
+
+
+def _options() -> dict[str, Any]:
+    return {
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_keepalive": True,
+        "retry": Retry(NoBackoff(), 0),
+    }
+
+
+def _cluster(url: str) -> RedisCluster:
+    """`redis+cluster://[user:password@]host:port[,host:port…]`."""
+    username, password, addresses = _authority(url, 6379)
+    return RedisCluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in addresses],
+        username=username,
+        password=password,
+        **_options(),
+    )
+
+
+def _sentinel(url: str) -> Redis:
+    """`redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]`."""
+    username, password, addresses = _authority(url, 26379)
+    service, _, db = urlsplit(url).path.strip("/").partition("/")
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        addresses, sentinel_kwargs=_options(), **_options()
+    )
+    master: Redis = sentinel.master_for(
+        service, db=int(db or "0"), username=username, password=password
+    )
+    return master
+
+
+def _authority(url: str, port: int) -> tuple[str | None, str | None, list[tuple[str, int]]]:
+    """User, password and the (host, port) pairs of a URL that may name several hosts."""
+    credentials, _, hosts = urlsplit(url).netloc.rpartition("@")
+    username, _, password = credentials.partition(":")
+    nodes = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    addresses = [(node.hostname or "", node.port or port) for node in nodes]
+    return unquote(username) or None, unquote(password) or None, addresses

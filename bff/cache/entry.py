@@ -1,0 +1,102 @@
+"""A stored document and its byte form."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import orjson
+
+from bff.errors import EnvelopeError
+
+_HEAD = struct.Struct(">BHdiH")
+_FORM = 1
+_NO_SECRET = -1
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Entry:
+    """One good answer of Nexudus. Immutable; `body` never holds a bearer token.
+
+    `fetched_at`: UTC seconds at which its fetch began. `secret_at`: where in `body` the caller's
+    own token belongs as a JSON string, or None. `tags`: what it depends on.
+    """
+
+    status: int
+    body: bytes
+    fetched_at: float
+    tags: tuple[str, ...]
+    content_type: str = "application/json; charset=utf-8"
+    secret_at: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Entry(status={self.status}, {len(self.body)} bytes, fetched_at={self.fetched_at})"
+
+    def body_for(self, token: str) -> bytes:
+        """The body as its caller sees it, with the caller's own token in its place."""
+        if self.secret_at is None:
+            return self.body
+        at = self.secret_at
+        return b"".join((self.body[:at], orjson.dumps(token), self.body[at:]))
+
+    def document(self) -> object:
+        """The parsed body, with an empty text where the caller's token belongs."""
+        document: object = orjson.loads(self.body_for(""))
+        return document
+
+
+def pack(entry: Entry) -> bytes:
+    """Byte form of an entry, without its tags: those stand beside it, readable to the store."""
+    content_type = entry.content_type.encode("latin-1")
+    secret_at = _NO_SECRET if entry.secret_at is None else entry.secret_at
+    head = _HEAD.pack(_FORM, entry.status, entry.fetched_at, secret_at, len(content_type))
+    return head + content_type + entry.body
+
+
+def unpack(data: bytes, tags: tuple[str, ...]) -> Entry:
+    """Raises EnvelopeError on any form that `pack` does not write."""
+    try:
+        form, status, fetched_at, secret_at, type_len = _HEAD.unpack_from(data)
+    except struct.error:
+        raise EnvelopeError("stored entry is too short") from None
+    if form != _FORM:
+        raise EnvelopeError(f"stored entry has form {form}, this process reads {_FORM}")
+    body_at = _HEAD.size + type_len
+    body = data[body_at:]
+    if body_at > len(data) or not _NO_SECRET <= secret_at <= len(body):
+        raise EnvelopeError("stored entry is inconsistent")
+    return Entry(
+        status=status,
+        body=body,
+        fetched_at=fetched_at,
+        tags=tags,
+        content_type=data[_HEAD.size : body_at].decode("latin-1"),
+        secret_at=None if secret_at == _NO_SECRET else secret_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """That Nexudus accepted a token, when, and whose it is.
+
+    `accepted_at`: UTC seconds at which the accepted fetch began. `coworkers`: the user's profiles.
+    """
+
+    accepted_at: float
+    user: int
+    coworkers: tuple[int, ...]
+
+    def pack(self) -> bytes:
+        """Byte form."""
+        return orjson.dumps([_FORM, self.accepted_at, self.user, self.coworkers])
+
+    @staticmethod
+    def unpack(data: bytes) -> Proof:
+        """Raises EnvelopeError on any form that `pack` does not write."""
+        try:
+            form, accepted_at, user, coworkers = orjson.loads(data)
+        except (ValueError, TypeError):
+            raise EnvelopeError("stored proof is not readable") from None
+        if form != _FORM:
+            raise EnvelopeError(f"stored proof has form {form}, this process reads {_FORM}")
+        return Proof(float(accepted_at), int(user), tuple(int(c) for c in coworkers))

@@ -1,0 +1,99 @@
+"""Dropping what is no longer true: here, in the shared tier, in every other process.
+
+An invalidation that the store could not take is kept and delivered before the store is used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from bff.cache.bus import Bus
+from bff.cache.flight import Flights
+from bff.cache.guarded import GuardedStore
+from bff.cache.memory import Memory
+from bff.errors import StoreUnavailable
+
+log = structlog.get_logger("bff.cache")
+
+MAX_PENDING = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far an invalidation got before its caller went on.
+
+    `everywhere`: every process is past it. `stored`: the shared tier took it.
+    """
+
+    stored: bool
+    everywhere: bool
+
+
+class Invalidator:
+    """The one door through which anything is dropped. `observe(cause, reach)` counts them."""
+
+    def __init__(
+        self,
+        store: GuardedStore,
+        memory: Memory,
+        flights: Flights,
+        observe: Callable[[str, str, Reach], None],
+    ) -> None:
+        self._store = store
+        self._memory = memory
+        self._flights = flights
+        self._observe = observe
+        self._pending: dict[tuple[str, frozenset[str]], None] = {}
+        self.bus: Bus | None = None
+        self.on_applied: Callable[[str, frozenset[str]], None] = lambda _space, _tags: None
+        store.on_recovery = self.deliver_pending
+
+    @property
+    def pending(self) -> int:
+        """Invalidations that wait for the store to return."""
+        return len(self._pending)
+
+    def apply(self, space: str, tags: frozenset[str]) -> None:
+        """Drop in this process only; what the bus calls for others' invalidations."""
+        self._memory.drop(space, tags)
+        self._flights.detach(space, tags)
+        self.on_applied(space, tags)
+
+    def lost(self) -> None:
+        """Others' invalidations may have been missed: nothing held here is trusted any more."""
+        self._memory.clear()
+
+    async def invalidate(self, space: str, tags: frozenset[str], cause: str) -> Reach:
+        """Drop everything that carries one of `tags`; returns once no process serves it."""
+        self.apply(space, tags)
+        try:
+            done = await self._store.invalidate(space, tags)
+        except StoreUnavailable as error:
+            self._keep(space, tags)
+            log.warning("invalidation_pending", space=space, cause=cause, reason=str(error))
+            reach = Reach(stored=False, everywhere=False)
+        else:
+            # A fetch that began between the first drop and the store's is fenced by the second.
+            self.apply(space, tags)
+            assert self.bus is not None
+            everywhere = await self.bus.acknowledged(done.message_id, done.peers)
+            reach = Reach(stored=True, everywhere=everywhere)
+        self._observe(space, cause, reach)
+        return reach
+
+    async def deliver_pending(self) -> None:
+        """Deliver what was kept, through the unguarded store; raises StoreUnavailable."""
+        for space, tags in list(self._pending):
+            await self._store.inner.invalidate(space, tags)
+            del self._pending[(space, tags)]
+
+    def _keep(self, space: str, tags: frozenset[str]) -> None:
+        self._pending[(space, tags)] = None
+        if len(self._pending) > MAX_PENDING:
+            # Too many to remember one by one: the space's documents all go instead.
+            everything = frozenset(("r:profiles", "r:related", "r:proof"))
+            self._pending = {(s, everything): None for s, _ in self._pending}
+        self._store.keep_away()

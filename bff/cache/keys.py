@@ -1,0 +1,83 @@
+"""Names of stored things. Every part is escaped, so no two addresses share a name.
+
+A *container* is one Redis hash: everything stored for one token, or for one coworker id. A *field*
+is one resource in one variant within it. All names of a space carry the hash tag `{space}`, so
+that a cluster keeps them on one node and a script may touch several.
+"""
+
+from __future__ import annotations
+
+import enum
+import string
+from dataclasses import dataclass
+
+LAYOUT = 1
+"""Version of the key layout; a process never reads names of another layout."""
+
+_PLAIN = frozenset((string.ascii_letters + string.digits + "-_.").encode())
+
+
+def escape(text: str) -> str:
+    """Injective, ASCII, without delimiters: UTF-8 bytes outside `[A-Za-z0-9_.-]` become `%XX`.
+
+    Lone surrogates are kept apart from every valid text (`surrogatepass`).
+    """
+    data = text.encode("utf-8", "surrogatepass")
+    return "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in data)
+
+
+class Scope(enum.Enum):
+    """Whose a container is."""
+
+    TOKEN = "k"  # noqa: S105 - a letter in key names
+    COWORKER = "c"
+    SPACE = "s"
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One hash in the store: `ident` is a token digest, a coworker id or empty, by scope."""
+
+    space: str
+    scope: Scope
+    ident: str
+
+    @property
+    def label(self) -> str:
+        """The name within its space, also the tag that drops it whole."""
+        return f"{self.scope.value}:{escape(self.ident)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one document is: `variant` is everything else that can change its body."""
+
+    container: Container
+    resource: str
+    ident: str
+    variant: str
+
+    @property
+    def field(self) -> str:
+        """The field within the container."""
+        return f"{escape(self.resource)}|{escape(self.ident)}|{escape(self.variant)}"
+
+    @property
+    def text(self) -> str:
+        """The whole address as one text; equal texts mean equal addresses."""
+        return f"{escape(self.container.space)}|{self.container.label}|{self.field}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpace:
+    """Redis names under one prefix: `{prefix}:{layout}:{{space}}:…`."""
+
+    prefix: str
+
+    def base(self, space: str) -> str:
+        """What every name of this space starts with."""
+        return f"{self.prefix}:{LAYOUT}:{{{escape(space)}}}:"
+
+    def container(self, container: Container) -> str:
+        """Name of a container's hash."""
+        return self.base(container.space) + container.label

@@ -1,0 +1,43 @@
+-- Drop by tag, for stored values and for fetches under way, and tell every process.
+-- KEYS: 1 clock of the space, 2 registry of processes. ARGV: 1 base of names, 2 fence ttl in ms,
+-- 3 channel, 4 message, 5 oldest heartbeat of a live process (ms before now), 6 proof field,
+-- then tags. Returns {stamp, live process, ...}.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now_ms = math.floor(now / 1000)
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+if now <= last then now = last + 1 end
+local stamp = string.format('%.0f', now)
+local fence_ms = tonumber(ARGV[2])
+local base = ARGV[1]
+local generations = false
+
+for i = 7, #ARGV do
+  local tag = ARGV[i]
+  local kind = string.sub(tag, 1, 1)
+  if kind == 'k' or kind == 'p' or kind == 'c' then
+    local label = tag
+    if kind == 'p' then
+      label = 'k' .. string.sub(tag, 2)
+      redis.call('HDEL', base .. label, ARGV[6])
+    else
+      redis.call('DEL', base .. label)
+    end
+    redis.call('SET', base .. 'f:' .. label, stamp, 'PX', fence_ms)
+  end
+  if kind ~= 'k' and kind ~= 'p' then
+    generations = true
+    local name = base .. 'g:' .. tag
+    local ttl = redis.call('PTTL', name)
+    if ttl < fence_ms then ttl = fence_ms end
+    redis.call('SET', name, stamp, 'PX', ttl)
+  end
+end
+-- Only generations move the clock: refused tokens, which anybody can invent, do not.
+if generations then redis.call('SET', KEYS[1], stamp) end
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+
+local out = { stamp }
+local live = redis.call('ZRANGEBYSCORE', KEYS[2], now_ms - tonumber(ARGV[5]), '+inf')
+for _, process in ipairs(live) do out[#out + 1] = process end
+return out

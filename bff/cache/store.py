@@ -1,0 +1,92 @@
+"""The contract of the shared tier. Every backend runs the same contract suite.
+
+The store orders fetches and invalidations by *stamps*: integers that it issues, microseconds in
+scale, strictly greater after each invalidation. A fetch carries the stamp issued by the `load`
+before it; a save is refused if anything it depends on was invalidated at or after that stamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from bff.cache.keys import Container
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A stored value as it rests: its clear header (stamp and tags) and its sealed rest."""
+
+    header: bytes
+    tags: tuple[str, ...]
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Answers to a `load`, in order; `stamp` is for a fetch that begins now."""
+
+    stamp: int
+    values: tuple[Raw | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A value to save: `sealed` was bound to `header(stamp, tags)`."""
+
+    field: str
+    tags: tuple[str, ...]
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidated:
+    """`peers`: processes that may hold copies and will acknowledge `message_id`."""
+
+    stamp: int
+    message_id: str
+    peers: frozenset[str]
+
+
+def header(stamp: int, tags: Sequence[str]) -> bytes:
+    """The clear header of a stored value; authenticated by its envelope."""
+    return f"{stamp} {' '.join(tags)}\n".encode()
+
+
+class Store(Protocol):
+    """All methods raise StoreUnavailable, and nothing else, when the store cannot be used."""
+
+    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+        """Values of (container, field) pairs of one space; None where absent or invalidated."""
+        ...
+
+    async def save(
+        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+    ) -> bool:
+        """Save unless something they depend on was invalidated since `stamp`; says whether."""
+        ...
+
+    async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
+        """Drop everything that carries one of `tags`, now and for every fetch already begun."""
+        ...
+
+    async def remember(self, space: str, name: str, ttl_s: float) -> bool:
+        """Whether `name` is seen for the first time within `ttl_s`."""
+        ...
+
+    async def flag(self, space: str, name: str) -> str | None:
+        """A small text set for the whole space, or None."""
+        ...
+
+    async def set_flag(self, space: str, name: str, value: str | None) -> None:
+        """Set it for every process, or remove it."""
+        ...
+
+    async def ping(self) -> None:
+        """Returns if the store answers."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...

@@ -1,0 +1,200 @@
+"""Both tiers as one: look in process, then in the shared store; fill both, or neither.
+
+Whether something found may be used is not decided here; that it is what its key says, is.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from bff.cache import tags as tagging
+from bff.cache.bus import Bus
+from bff.cache.entry import Entry, Proof, pack, unpack
+from bff.cache.envelope import Binding, Sealer
+from bff.cache.guarded import GuardedStore
+from bff.cache.keys import Address, Scope
+from bff.cache.memory import Held, Memory
+from bff.cache.store import Put, Raw, header
+from bff.clock import Clock
+from bff.errors import EnvelopeError, StoreUnavailable
+
+log = structlog.get_logger("bff.cache")
+
+ISOLATED_MAX_AGE_S = 5.0
+"""Cap on in-process entries while others' invalidations cannot be heard."""
+
+
+class Tier(enum.Enum):
+    """Where something came from."""
+
+    L1 = "l1"
+    L2 = "l2"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Want:
+    """One document: its address, the same under older secrets, and the token that opens it."""
+
+    address: Address
+    older: tuple[Address, ...]
+    token: str | None
+
+    def __repr__(self) -> str:
+        return f"Want({self.address.text})"
+
+    @property
+    def key(self) -> str:
+        """Its name in process."""
+        return self.address.text
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document and where it was."""
+
+    value: Entry | Proof
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The moment before a fetch; what was invalidated after it is not stored.
+
+    `stamp` is None when the store could not be asked: then only this process keeps the result.
+    """
+
+    memory: int
+    stamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Answers to `find`, in order, and the ticket for a fetch that begins after it."""
+
+    ticket: Ticket
+    values: tuple[Found | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A fetched document to keep for `keep_s` seconds."""
+
+    want: Want
+    value: Entry | Proof
+    tags: tuple[str, ...]
+
+
+class TieredCache:
+    """In-process over shared. `max_age_s` caps the age of a copy in process."""
+
+    def __init__(
+        self, store: GuardedStore, memory: Memory, sealer: Sealer, clock: Clock, max_age_s: float
+    ) -> None:
+        self.store = store
+        self.memory = memory
+        self._sealer = sealer
+        self._clock = clock
+        self._max_age_s = max_age_s
+        self.bus: Bus | None = None
+
+    @property
+    def memory_usable(self) -> bool:
+        """Whether copies in process may be served.
+
+        While the store answers but its channel is silent, the store is asked instead. While both
+        are away, copies filled since are used under a short cap.
+        """
+        assert self.bus is not None
+        return self.bus.trusted or not self.store.available
+
+    def hold(self, value: object, cost: int, tags: frozenset[tuple[str, str]]) -> Held:
+        """A record for the in-process tier, capped in age."""
+        assert self.bus is not None
+        cap = self._max_age_s if self.bus.trusted else min(self._max_age_s, ISOLATED_MAX_AGE_S)
+        return Held(value, cost, self._clock.monotonic() + cap, tags)
+
+    async def find(self, space: str, wants: Sequence[Want]) -> Findings:
+        """What is held for each want. Never raises: a store that fails holds nothing."""
+        ticket = self.memory.ticket()
+        found: list[Found | None] = [self._in_process(want) for want in wants]
+        missing = [index for index, value in enumerate(found) if value is None]
+        if not missing:
+            return Findings(Ticket(ticket, None), tuple(found))
+        asked = [(i, a) for i in missing for a in (wants[i].address, *wants[i].older)]
+        try:
+            loaded = await self.store.load(space, [(a.container, a.field) for _, a in asked])
+        except StoreUnavailable:
+            return Findings(Ticket(ticket, None), tuple(found))
+        for (index, address), raw in zip(asked, loaded.values, strict=True):
+            if raw is not None and found[index] is None:
+                value = self._opened(wants[index], address, raw)
+                if value is not None:
+                    found[index] = Found(value, Tier.L2)
+                    self._keep_in_process(Fill(wants[index], value, raw.tags), ticket)
+        return Findings(Ticket(ticket, loaded.stamp), tuple(found))
+
+    async def begin(self, space: str) -> Ticket:
+        """A ticket for a fetch that is about to begin."""
+        memory = self.memory.ticket()
+        try:
+            return Ticket(memory, (await self.store.load(space, ())).stamp)
+        except StoreUnavailable:
+            return Ticket(memory, None)
+
+    async def fill(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> bool:
+        """Keep documents of one container in both tiers; False if overtaken by an invalidation."""
+        container = fills[0].want.address.container
+        if any(self.memory.overtaken(_scoped(fill), ticket.memory) for fill in fills):
+            return False
+        if ticket.stamp is not None:
+            puts = [self._put(fill, ticket.stamp) for fill in fills]
+            try:
+                saved = await self.store.save(container, puts, stamp=ticket.stamp, ttl_s=keep_s)
+            except StoreUnavailable:
+                saved = True  # unknown; in process the drops of this process still decide
+            if not saved:
+                return False
+        kept = [self._keep_in_process(fill, ticket.memory) for fill in fills]
+        return all(kept)
+
+    def _in_process(self, want: Want) -> Found | None:
+        if not self.memory_usable:
+            return None
+        value = self.memory.get(want.key, self._clock.monotonic())
+        return Found(value, Tier.L1) if isinstance(value, Entry | Proof) else None
+
+    def _keep_in_process(self, fill: Fill, ticket: int) -> bool:
+        cost = len(fill.value.body) if isinstance(fill.value, Entry) else 128
+        held = self.hold(fill.value, cost + len(fill.want.key), _scoped(fill))
+        return self.memory.put(fill.want.key, held, ticket)
+
+    def _put(self, fill: Fill, stamp: int) -> Put:
+        value = fill.value
+        plain = pack(value) if isinstance(value, Entry) else value.pack()
+        binding = Binding(fill.want.key, header(stamp, fill.tags), fill.want.token)
+        return Put(fill.want.address.field, fill.tags, self._sealer.seal(plain, binding))
+
+    def _opened(self, want: Want, address: Address, raw: Raw) -> Entry | Proof | None:
+        """None for what does not open: it is then fetched anew, and written over."""
+        try:
+            plain = self._sealer.open(raw.sealed, Binding(address.text, raw.header, want.token))
+            if address.resource == tagging.PROOF_RESOURCE:
+                return Proof.unpack(plain)
+            return unpack(plain, raw.tags)
+        except EnvelopeError as error:
+            log.warning("stored_value_refused", resource=address.resource, reason=str(error))
+            return None
+
+
+def _scoped(fill: Fill) -> frozenset[tuple[str, str]]:
+    """All tags that drop a document, its container's among them, with its space."""
+    container = fill.want.address.container
+    tags = {*fill.tags, container.label}
+    if container.scope is Scope.TOKEN and isinstance(fill.value, Proof):
+        tags.add(tagging.proof(container.ident))
+    return frozenset((container.space, tag) for tag in tags)

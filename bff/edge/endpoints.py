@@ -1,0 +1,194 @@
+"""The three cached routes: who asks, for what, in which shape; then read, make, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from bff.cache.secrets import Keyring
+from bff.edge import exchange as exchanges
+from bff.edge.caching import Forward, Forwarded, cache_status, merge_vary, private_cache_control
+from bff.edge.headers_in import bearer
+from bff.edge.respond import JSON_TYPE, Made, RepresentationKey, Responder
+from bff.edge.target import coworker_id, parse_query
+from bff.errors import ParameterError, TargetError, UpstreamTimeout
+from bff.nexudus.headers import Variants
+from bff.observe.metrics import Metrics
+from bff.session.bootstrap import Bootstrap
+from bff.session.interpret import Refusal
+from bff.session.principal import Principal, identify
+from bff.session.reads import Reading, Reads
+from bff.shape import NamedShapes, Shape, project
+
+Make = Callable[[], Awaitable[Made | Refusal]]
+
+BOOTSTRAP_PARAMETERS = frozenset({"_shape", "coworkerId"})
+LIST_PARAMETERS = frozenset({"_shape"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request to a cached route, understood."""
+
+    principal: Principal
+    variants: Variants
+    shape: Shape
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Understanding:
+    """What requests are read with: secrets for token digests, and the named shapes."""
+
+    keyring: Keyring
+    shapes: NamedShapes
+
+    def of(self, scope: Scope, parameters: frozenset[str]) -> Asked:
+        """The caller, the variants and the shape of a request. Raises RequestError."""
+        token = bearer(scope["headers"])
+        given = parse_query(scope["query_string"], parameters)
+        return Asked(
+            principal=identify(exchanges.space_of(scope).name, token, self.keyring),
+            variants=Variants.of(scope["headers"]),
+            shape=self.shapes.resolve(given.get("_shape", "")),
+            parameters=given,
+        )
+
+
+class Endpoints:
+    """The cached routes. `deadline_s` bounds each request as a whole."""
+
+    def __init__(
+        self,
+        reads: Reads,
+        bootstrap: Bootstrap,
+        responder: Responder,
+        understanding: Understanding,
+        metrics: Metrics,
+        *,
+        deadline_s: float,
+    ) -> None:
+        self._reads = reads
+        self._bootstrap = bootstrap
+        self._responder = responder
+        self._understanding = understanding
+        self._metrics = metrics
+        self._deadline_s = deadline_s
+
+    async def session_bootstrap(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`GET /session/bootstrap`."""
+        asked = self._understanding.of(scope, BOOTSTRAP_PARAMETERS)
+        hint = _hint(asked.parameters.get("coworkerId"))
+
+        async def make() -> Made | Refusal:
+            document = await self._bootstrap.document(
+                asked.principal, asked.variants, asked.shape, hint
+            )
+            if isinstance(document, Refusal):
+                return document
+            return Made(200, JSON_TYPE, document.body, document.complete, document.readings)
+
+        await self._answer(scope, receive, send, asked, "", make)
+
+    async def profiles(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`GET /api/public/coworkers/profiles`."""
+        asked = self._understanding.of(scope, LIST_PARAMETERS)
+
+        async def make() -> Made | Refusal:
+            reading = await self._reads.profiles(asked.principal, asked.variants)
+            return _listed(asked, reading)
+
+        await self._answer(scope, receive, send, asked, "", make)
+
+    async def related(self, scope: Scope, receive: Receive, send: Send, ident: str) -> None:
+        """`GET /api/public/coworkers/published/{id}/related`."""
+        asked = self._understanding.of(scope, LIST_PARAMETERS)
+        coworker = coworker_id(ident)
+
+        async def make() -> Made | Refusal:
+            reading = await self._reads.related(asked.principal, coworker, asked.variants)
+            return _listed(asked, reading)
+
+        await self._answer(scope, receive, send, asked, ident, make)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, asked: Asked, ident: str, make: Make
+    ) -> None:
+        exchange = exchanges.of(scope)
+        principal = asked.principal
+        key = RepresentationKey(
+            space=principal.space,
+            digest=principal.digest,
+            route=exchange.route,
+            ident=ident,
+            shape=asked.shape.canonical,
+            variant=asked.variants.canonical,
+            encoding=self._responder.encoding_for(scope),
+        )
+        finished = self._responder.recall(key)
+        if finished is not None:
+            self._metrics.count("bff_finished_hits", principal.space, exchange.route)
+            await self._responder.send(scope, receive, send, finished)
+            return
+        ticket = self._responder.ticket()
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                made = await make()
+        except TimeoutError:
+            raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
+        if isinstance(made, Refusal):
+            await send_refusal(made, scope, send)
+            return
+        for reading in made.readings:
+            self._metrics.count(
+                "bff_cache_reads", principal.space,
+                reading.resource.name, reading.tier.value, reading.outcome.value,
+            )  # fmt: skip
+        finished = self._responder.finish(key, principal, made, ticket)
+        await self._responder.send(scope, receive, send, finished, made.readings)
+
+
+def _hint(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return coworker_id(text)
+    except TargetError as error:
+        raise ParameterError(f"coworkerId: {error}") from None
+
+
+def _listed(asked: Asked, reading: Reading | Refusal) -> Made | Refusal:
+    """What Nexudus answers on a list route, in the caller's shape."""
+    if isinstance(reading, Refusal):
+        return reading
+    entry = reading.entry
+    if entry.status != 200:
+        return Made(entry.status, entry.content_type, entry.body, True, (reading,))
+    body = entry.body_for(asked.principal.token)
+    if not asked.shape.is_everything:
+        body = orjson.dumps(project(orjson.loads(body), asked.shape))
+    return Made(200, JSON_TYPE, body, True, (reading,))
+
+
+async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:
+    """Nexudus' own error, unchanged: status, body, `Retry-After`."""
+    answer = refusal.answer
+    kept = (b"content-type", b"retry-after", b"www-authenticate", b"location")
+    headers = [(name, value) for name, value in answer.headers if name.lower() in kept]
+    upstream = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+    caching = private_cache_control(upstream.get(b"cache-control"))
+    status = cache_status(Forward(Forwarded.URI_MISS, status=answer.status))
+    headers += [
+        (b"cache-control", caching.encode()),
+        (b"vary", merge_vary(upstream.get(b"vary")).encode()),
+        (b"cache-status", status.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+    ]
+    exchanges.of(scope).cache = "refused"
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    body = b"" if scope["method"] == "HEAD" else answer.body
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,73 @@
+"""Reading raw ASGI request headers, refusing what two readers could understand differently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from bff.errors import CredentialsError, HeaderError
+
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+MAX_BEARER: Final = 8 * 1024
+
+# One character of a token (RFC 9110 §5.6.2), for the grammars built on it.
+TCHAR: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+
+_PRINTABLE: Final = re.compile(rb"[\x20-\x7e]*")
+_B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+def single(headers: RawHeaders, name: bytes) -> str | None:
+    """The value of a header that may occur once; None when it is absent.
+
+    `name` in any case; blanks around the value are cut. Raises HeaderError when it is repeated,
+    or holds a byte outside printable ASCII; the message never quotes the value.
+    """
+    values = _values(headers, name)
+    if not values:
+        return None
+    label = name.decode("ascii").title()
+    if len(values) > 1:
+        raise HeaderError(f"The {label} header is sent more than once; send it once.")
+    if not _PRINTABLE.fullmatch(values[0]):
+        raise HeaderError(f"The {label} header holds a byte outside printable ASCII.")
+    return values[0].decode("ascii")
+
+
+def combined(headers: RawHeaders, name: bytes) -> str | None:
+    """The value of a list-valued header, its lines joined by commas; None when it is absent.
+
+    Decoded as Latin-1, so that every byte survives (RFC 9110 §5.3, §5.5).
+    """
+    values = _values(headers, name)
+    return b", ".join(values).decode("latin-1") if values else None
+
+
+def bearer(headers: RawHeaders) -> str:
+    """The bearer token of the one Authorization header (RFC 6750 §2.1).
+
+    The scheme in any case, one or more spaces, a b64token of at most MAX_BEARER characters.
+    Raises CredentialsError for everything else; the message never quotes the value.
+    """
+    try:
+        value = single(headers, b"authorization")
+    except HeaderError as error:
+        raise CredentialsError(str(error)) from None
+    if value is None:
+        raise CredentialsError("Send the member's token as `Authorization: Bearer <token>`.")
+    scheme, _, rest = value.partition(" ")
+    token = rest.lstrip(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise CredentialsError("The Authorization header is not `Bearer <token>`.")
+    if len(token) > MAX_BEARER:
+        raise CredentialsError(f"The bearer token is longer than {MAX_BEARER} characters.")
+    if not _B64TOKEN.fullmatch(token):
+        raise CredentialsError("The bearer token holds a character that no token has.")
+    return token
+
+
+def _values(headers: RawHeaders, name: bytes) -> list[bytes]:
+    wanted = name.lower()
+    return [value.strip(b" \t") for key, value in headers if key.lower() == wanted]

@@ -1,0 +1,36 @@
+"""`POST /hooks/nexudus[/{space}]`: signed webhooks, answered at once."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from bff.edge import exchange as exchanges
+from bff.errors import UnknownHost
+from bff.hooks.receive import WebhookReceiver, read_body
+from bff.spaces import SpaceTable
+
+ROUTE = "/hooks/nexudus"
+
+
+class HookEndpoint:
+    """With one space the path may leave it out; with several it names the space."""
+
+    def __init__(self, receiver: WebhookReceiver, table: SpaceTable) -> None:
+        self._receiver = receiver
+        self._table = table
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchanges.of(scope).route = ROUTE
+        name = scope["path_params"].get("space")
+        if name is None:
+            space = exchanges.space_of(scope).name
+        else:
+            try:
+                space = self._table.by_name(name).name
+            except KeyError:
+                raise UnknownHost("This path names no configured space.") from None
+        body = await read_body(receive, headers=scope["headers"])
+        await self._receiver.accept(space, scope["headers"], body)
+        answer = Response(status_code=204, headers={"cache-control": "no-store"})
+        await answer(scope, receive, send)

@@ -1,0 +1,165 @@
+"""The layers around the routes, outermost first: exchange, CORS, problems, space. Pure ASGI."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bff.clock import Clock
+from bff.edge import exchange as exchanges
+from bff.edge.headers_in import single
+from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
+from bff.errors import RequestError, UnknownHost, UpstreamError
+from bff.observe.metrics import Metrics
+from bff.spaces import SpaceTable
+
+log = structlog.get_logger("bff.access")
+
+EXPOSED_HEADERS = (
+    "ETag",
+    "Age",
+    "Cache-Status",
+    "Server-Timing",
+    "BFF-Complete",
+    "Retry-After",
+    "X-Request-Id",
+)
+
+
+class ExchangeMiddleware:
+    """Gives every request an id, and reports it once it is over: a log line and the metrics."""
+
+    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics) -> None:
+        self._app = app
+        self._clock = clock
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = exchanges.begin(scope, scope["headers"], self._clock.monotonic())
+        request_id = (b"x-request-id", exchange.request_id.encode())
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), request_id]
+            else:
+                exchange.bytes_down += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            self._report(scope["method"], exchange)
+
+    def _report(self, method: str, exchange: exchanges.Exchange) -> None:
+        took_s = self._clock.monotonic() - exchange.started
+        space = exchange.space.name if exchange.space else ""
+        self._metrics.request(exchange.route, space, exchange.status, took_s)
+        log.info(
+            "request",
+            method=method,
+            route=exchange.route,
+            space=space,
+            status=exchange.status,
+            cache=exchange.cache,
+            ms=round(took_s * 1000, 2),
+            bytes=exchange.bytes_down,
+            request_id=exchange.request_id,
+        )
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS; every answer of ours carries `Vary: Origin` already."""
+
+    @staticmethod
+    def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
+        headers["Access-Control-Allow-Origin"] = origin
+
+
+class ProblemMiddleware:
+    """Turns every named error into its problem document, as long as nothing was sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except (RequestError, UpstreamError) as error:
+            if started:
+                raise  # the server cuts the connection: a truncated body must not look whole
+            exchange = exchanges.of(scope)
+            await send_problem(problem_for(error, exchange.request_id), scope, send)
+        except Exception:
+            if started:
+                raise
+            exchange = exchanges.of(scope)
+            log.exception("unexpected_error", request_id=exchange.request_id)
+            await send_problem(Problem(INTERNAL, INTERNAL.remedy, exchange.request_id), scope, send)
+
+
+class SpaceMiddleware:
+    """Resolves the Host to a space; an unknown host gets 421 and nothing else."""
+
+    def __init__(self, app: ASGIApp, table: SpaceTable, exempt: frozenset[str]) -> None:
+        self._app = app
+        self._table = table
+        self._exempt = exempt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._exempt:
+            host = single(scope["headers"], b"host")
+            if host is None:
+                raise UnknownHost("The request has no Host header.")
+            exchanges.of(scope).space = self._table.resolve(host)
+        await self._app(scope, receive, send)
+
+
+async def problem_of_routing(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, as problem documents."""
+    assert isinstance(error, HTTPException)
+    exchange = exchanges.of(request.scope)
+    if error.status_code == 405:
+        allow = tuple((error.headers or {}).get("Allow", "").split(", "))
+        detail = "This route does not take this method."
+        problem = Problem(METHOD_NOT_ALLOWED, detail, exchange.request_id, allow=allow)
+    else:
+        problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
+    response = Response(problem.body(), problem.kind.status)
+    response.raw_headers[:] = [
+        *problem.headers(),
+        (b"content-length", str(len(response.body)).encode()),
+    ]
+    return response
+
+
+async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
+    """Send a problem document; a HEAD gets its headers."""
+    body = problem.body()
+    length = (b"content-length", str(len(body)).encode())
+    await send(
+        {
+            "type": "http.response.start",
+            "status": problem.kind.status,
+            "headers": [*problem.headers(), length],
+        }
+    )
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

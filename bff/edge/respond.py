@@ -1,0 +1,192 @@
+"""From a document to the bytes of an answer: compressed, validated, kept finished in process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from bff.cache import tags as tagging
+from bff.cache.decide import age_s, remaining_s
+from bff.cache.tiered import Tier, TieredCache
+from bff.clock import Clock
+from bff.edge import exchange as exchanges
+from bff.edge.caching import Forward, Forwarded, Hit, cached_answer_headers
+from bff.edge.compression import Encoding, compress, negotiate, worth_compressing
+from bff.edge.conditional import etag, matches
+from bff.edge.headers_in import combined
+from bff.observe.metrics import Metrics
+from bff.session.principal import Principal
+from bff.session.reads import Outcome, Reading
+
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class RepresentationKey:
+    """Everything that an answer's bytes depend on."""
+
+    space: str
+    digest: str
+    route: str
+    ident: str
+    shape: str
+    variant: str
+    encoding: Encoding
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Finished:
+    """An encoded answer. `fetched_at`: of its oldest part; `fresh_until`: UTC seconds."""
+
+    status: int
+    content_type: str
+    encoding: Encoding
+    body: bytes
+    validator: str
+    complete: bool
+    fetched_at: float
+    fresh_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A document as made for one caller, not yet encoded."""
+
+    status: int
+    content_type: str
+    body: bytes
+    complete: bool
+    readings: tuple[Reading, ...]
+
+
+class Responder:
+    """Encodes, validates, remembers and sends answers of the cached routes."""
+
+    def __init__(self, cache: TieredCache, clock: Clock, metrics: Metrics) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._metrics = metrics
+
+    def encoding_for(self, scope: Scope) -> Encoding:
+        """The content coding negotiated with the caller."""
+        return negotiate(combined(scope["headers"], b"accept-encoding"))
+
+    def ticket(self) -> int:
+        """Taken before the document is made, so that no invalidation is overlooked."""
+        return self._cache.memory.ticket()
+
+    def recall(self, key: RepresentationKey) -> Finished | None:
+        """The finished answer for exactly this caller, document, shape and coding, while fresh."""
+        if not self._cache.memory_usable:
+            return None
+        held = self._cache.memory.get(key, self._clock.monotonic())
+        if isinstance(held, Finished) and self._clock.wall() < held.fresh_until:
+            return held
+        return None
+
+    def finish(
+        self, key: RepresentationKey, principal: Principal, made: Made, ticket: int
+    ) -> Finished:
+        """Encode a document, and keep it if all of it is stored, fresh and complete."""
+        encoding = key.encoding if worth_compressing(made.body) else Encoding.IDENTITY
+        # The validator covers whose answer it is and in which shape, not only its bytes.
+        parts = (key.space, key.digest, key.route, key.ident, key.shape, key.variant)
+        validator = etag([*(part.encode() for part in parts), made.body], encoding.value)
+        finished = Finished(
+            status=made.status,
+            content_type=made.content_type,
+            encoding=encoding,
+            body=compress(made.body, encoding),
+            validator=validator,
+            complete=made.complete,
+            fetched_at=min(reading.entry.fetched_at for reading in made.readings),
+            fresh_until=_fresh_until(principal, made.readings),
+        )
+        fresh = all(_is_fresh(reading) for reading in made.readings)
+        if made.complete and fresh and finished.fresh_until > self._clock.wall():
+            tags = _tags(principal, made.readings)
+            held = self._cache.hold(finished, len(finished.body), tags)
+            self._cache.memory.put(key, held, ticket)
+        return finished
+
+    async def send(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        finished: Finished,
+        readings: Sequence[Reading] = (),
+    ) -> None:
+        """Answer with 304 if the caller holds this very representation. No `readings`: from L1."""
+        exchange = exchanges.of(scope)
+        now = self._clock.wall()
+        outcome = cache_outcome(finished, readings, now)
+        exchange.cache = _label(readings)
+        exchange.timings_ms["total"] = (self._clock.monotonic() - exchange.started) * 1000
+        headers = cached_answer_headers(
+            finished.validator, age_s(finished.fetched_at, now), outcome, exchange.timings_ms
+        )
+        if not finished.complete:
+            headers.append((b"bff-complete", b"false"))
+        status, body = finished.status, finished.body
+        given = combined(scope["headers"], b"if-none-match")
+        if status == 200 and matches(given, finished.validator):
+            status, body = 304, b""
+            self._metrics.count("bff_not_modified", exchanges.space_of(scope).name, exchange.route)
+        else:
+            headers.append((b"content-length", str(len(body)).encode()))
+            if finished.content_type:
+                headers.append((b"content-type", finished.content_type.encode("latin-1")))
+            if finished.encoding is not Encoding.IDENTITY:
+                headers.append((b"content-encoding", finished.encoding.value.encode()))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+        )
+
+
+def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -> Hit | Forward:
+    """The `Cache-Status` of an answer made of several readings: the least cached one decides."""
+    if not readings:
+        return Hit(ttl_s=finished.fresh_until - now, detail=Tier.L1.value)
+    outcomes = {reading.outcome for reading in readings}
+    ttl_s = min(remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings)
+    if Outcome.STALE_ERROR in outcomes:
+        return Hit(ttl_s=ttl_s, detail="stale-if-error")
+    if outcomes & {Outcome.MISS, Outcome.COALESCED}:
+        missed = [r for r in readings if r.tier is Tier.UPSTREAM]
+        return Forward(
+            Forwarded.URI_MISS,
+            status=max(r.entry.status for r in missed),
+            stored=all(r.stored for r in missed),
+            collapsed=any(r.outcome is Outcome.COALESCED for r in missed),
+        )
+    tiers = {reading.tier.value for reading in readings}
+    return Hit(ttl_s=ttl_s, detail=max(tiers))
+
+
+def _label(readings: Sequence[Reading]) -> str:
+    if not readings:
+        return "hit:l1"
+    return " ".join(f"{r.resource.name}={r.outcome.value}:{r.tier.value}" for r in readings)
+
+
+def _is_fresh(reading: Reading) -> bool:
+    return reading.stored and reading.outcome in (Outcome.HIT, Outcome.MISS, Outcome.COALESCED)
+
+
+def _fresh_until(principal: Principal, readings: Sequence[Reading]) -> float:
+    ends = [reading.entry.fetched_at + reading.fresh.fresh_s for reading in readings]
+    if principal.expires_at is not None:
+        ends.append(principal.expires_at)
+    return min(ends)
+
+
+def _tags(principal: Principal, readings: Sequence[Reading]) -> frozenset[tuple[str, str]]:
+    """Whatever drops a part, the token or its proof drops the answer."""
+    found = {tag for reading in readings for tag in reading.entry.tags}
+    for digest in principal.digests:
+        found |= {tagging.token(digest), tagging.proof(digest)}
+    return frozenset((principal.space, tag) for tag in found)

@@ -1,0 +1,93 @@
+"""Where a request goes. Cached routes match the target's bytes exactly; what is near them relays.
+
+| target | goes to |
+| --- | --- |
+| `GET /session/bootstrap` | the bootstrap |
+| `GET /api/public/coworkers/profiles`, `…/published/{id}/related` | the cached lists |
+| any other `/api/…` or `/{lang}/…`, any method | Nexudus, streamed, never stored |
+| anything else | 404 |
+"""
+
+from __future__ import annotations
+
+import re
+
+from starlette.types import Receive, Scope, Send
+
+from bff.edge import exchange as exchanges
+from bff.edge.endpoints import LIST_PARAMETERS, Endpoints
+from bff.edge.middleware import send_problem
+from bff.edge.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Problem
+from bff.edge.relay import Relay
+from bff.edge.target import check_target
+from bff.errors import TargetError
+from bff.resources import PROFILES, RELATED
+
+BOOTSTRAP_PATH = "/session/bootstrap"
+_READING = frozenset({"GET", "HEAD"})
+_RELATED = re.compile(re.escape(RELATED.path).replace(r"\{id\}", "([1-9][0-9]{0,18})"))
+_FORWARDED = re.compile(r"/(?:api|[a-z]{2}(?:-[a-z]{2,4})?)(?:/.*)?", re.IGNORECASE | re.DOTALL)
+
+
+class Front:
+    """The routes that belong to a space."""
+
+    def __init__(self, endpoints: Endpoints, relay: Relay) -> None:
+        self._endpoints = endpoints
+        self._relay = relay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchanges.of(scope)
+        target = check_target(raw_path(scope), scope["query_string"])
+        reading = scope["method"] in _READING
+        if target.path == BOOTSTRAP_PATH:
+            exchange.route = BOOTSTRAP_PATH
+            if not reading:
+                await _refuse_method(scope, send)
+                return
+            await self._endpoints.session_bootstrap(scope, receive, send)
+        elif reading and target.path == PROFILES.path and _only_shape(target.query):
+            exchange.route = PROFILES.path
+            await self._endpoints.profiles(scope, receive, send)
+        elif (
+            reading
+            and (found := _RELATED.fullmatch(target.path))
+            and int(found[1]) < 2**63
+            and _only_shape(target.query)
+        ):
+            exchange.route = RELATED.path
+            await self._endpoints.related(scope, receive, send, found[1])
+        elif _FORWARDED.fullmatch(target.path):
+            exchange.route = "forwarded"
+            await self._relay(scope, receive, send, target)
+        else:
+            exchange.route = "unmatched"
+            problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
+            await send_problem(problem, scope, send)
+
+
+def raw_path(scope: Scope) -> bytes:
+    """The target's path as sent. ASGI servers give it without the query."""
+    raw = scope.get("raw_path")
+    if not isinstance(raw, bytes):
+        raise TargetError("The server did not pass on the request target as it was sent.")
+    return raw.partition(b"?")[0]
+
+
+def _only_shape(query: str) -> bool:
+    """Whether a list is asked for with nothing that the cache does not understand.
+
+    Any other parameter may change Nexudus' answer: the call is then relayed, not cached.
+    """
+    names = {piece.partition("=")[0] for piece in query.split("&") if piece}
+    return names <= LIST_PARAMETERS
+
+
+async def _refuse_method(scope: Scope, send: Send) -> None:
+    problem = Problem(
+        METHOD_NOT_ALLOWED,
+        f"`{BOOTSTRAP_PATH}` is read with GET.",
+        exchanges.of(scope).request_id,
+        allow=("GET", "HEAD", "OPTIONS"),
+    )
+    await send_problem(problem, scope, send)

@@ -1,0 +1,1 @@
+"""HTTP towards Nexudus: which headers travel, bounded cached calls, streamed pass-through."""

@@ -1,0 +1,229 @@
+"""The gateway's only way to Nexudus: bounded cached calls and streamed ones, never a redirect.
+
+It sits on httpx's transport, not on `AsyncClient`: that one keeps cookies, logs every URL (one-time
+tokens travel in queries) and fails on a `Location` it cannot parse, even when not following it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+
+from bff.clock import Clock
+from bff.errors import TargetError, UnusableAnswer, UpstreamDown, UpstreamTimeout
+from bff.nexudus.answers import Answer
+from bff.nexudus.decoding import decoded
+from bff.nexudus.exchange import Exchange, Head
+from bff.nexudus.headers import Header, RawHeaders, values_of
+from bff.spaces import Origin, Space
+
+MAX_ANSWER: Final = 8 * 2**20
+
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+_STREAMED: Final = "bff.streamed"
+_TARGET: Final = re.compile(rb"/(?!/)[\x21\x22\x24-\x7e]*")
+_METHOD: Final = re.compile(r"(?!(?:CONNECT|TRACE)\Z)[!#$%&'*+.^_`|~0-9A-Z-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each wait on the network; `read_s` is also the longest silence of an answer."""
+
+    connect_s: float = 3.0
+    read_s: float = 15.0
+    write_s: float = 10.0
+    pool_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request to stream: `target` is path and query as received, `headers` are allow-listed.
+
+    Without a Content-Length the body goes chunked; None means that there is no body.
+    """
+
+    method: str
+    target: bytes
+    headers: RawHeaders
+    body: AsyncIterator[bytes] | None = None
+
+
+class TwoPools(httpx.AsyncBaseTransport):
+    """Cached calls on one pool, streams on another, so that neither uses up the other's places.
+
+    Streams need HTTP/1.1: a slow reader of an HTTP/2 stream holds up its whole connection, and a
+    server that retires one loses the writes that are under way.
+    """
+
+    def __init__(self, *, cached: httpx.AsyncBaseTransport, streamed: httpx.AsyncBaseTransport):
+        self._cached = cached
+        self._streamed = streamed
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        pool = self._streamed if request.extensions.get(_STREAMED) else self._cached
+        return await pool.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._cached.aclose()
+        await self._streamed.aclose()
+
+
+def open_pools(connections: int = 100, keepalive_s: float = 20.0) -> TwoPools:
+    """Transports for production: HTTP/2 where offered for cached calls, nothing from environment.
+
+    `keepalive_s` stays below the idle limit of usual load balancers (60 s), so that a request
+    rarely meets a connection that is being closed.
+    """
+    limits = httpx.Limits(
+        max_connections=connections,
+        max_keepalive_connections=connections,
+        keepalive_expiry=keepalive_s,
+    )
+    cached = httpx.AsyncHTTPTransport(http2=True, limits=limits, trust_env=False)
+    streamed = httpx.AsyncHTTPTransport(http2=False, limits=limits, trust_env=False)
+    return TwoPools(cached=cached, streamed=streamed)
+
+
+class NexudusClient:
+    """Calls Nexudus; owns `transport` and closes it. Every failure is an UpstreamError.
+
+    No redirect is followed, no cookie kept, no header added but Host and the body's framing.
+    """
+
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        timeouts: Timeouts,
+        clock: Clock,
+        *,
+        max_answer: int = MAX_ANSWER,
+    ) -> None:
+        self.clock: Final = clock
+        self._transport = transport
+        self._timeouts = timeouts
+        self._max_answer = max_answer
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def get(self, space: Space, path: str, headers: RawHeaders, deadline_s: float) -> Answer:
+        """GET `path` (with its query, validated) as a whole, decoded Answer of any status.
+
+        Raises UpstreamDown, UpstreamTimeout (also past `deadline_s`), Overloaded, or UnusableAnswer
+        for a body that does not decode or is longer than `max_answer`.
+        """
+        began = self.clock.monotonic()
+        call = Call("GET", path.encode(), headers)
+        exchange = self._begin(space, call, self._timeouts.read_s, streamed=False)
+        try:
+            async with asyncio.timeout(deadline_s):
+                head = await exchange.head()
+                raw = await self._whole(exchange, head)
+        except TimeoutError:
+            raise UpstreamTimeout("Nexudus did not answer within the deadline") from None
+        finally:
+            await self._release(exchange)
+        body = decoded(head.headers, raw, self._max_answer)
+        return Answer.of(head.status, head.headers, body, self.clock.monotonic() - began)
+
+    @asynccontextmanager
+    async def stream(self, space: Space, call: Call, idle_s: float) -> AsyncIterator[Exchange]:
+        """The exchange of `call`, whose connection is closed on leaving unless it was read whole.
+
+        `idle_s` bounds each wait for a byte of the answer. Raises TargetError for a target or a
+        method that is never forwarded; the exchange raises UpstreamError, or what `body` raises.
+        """
+        exchange = self._begin(space, call, idle_s, streamed=True)
+        try:
+            yield exchange
+        finally:
+            await self._release(exchange)
+
+    async def aclose(self) -> None:
+        """Ends what is still being drained and closes every connection."""
+        for task in list(self._draining):
+            task.cancel()
+            await asyncio.wait({task})
+        await self._transport.aclose()
+
+    def _begin(self, space: Space, call: Call, read_s: float, *, streamed: bool) -> Exchange:
+        limits = self._timeouts
+        url = _url(space.origin)
+        request = httpx.Request(
+            call.method,
+            url,
+            headers=[(b"host", url.netloc), *_framed(call)],
+            stream=httpx.ByteStream(b"") if call.body is None else _Body(call.body),
+            extensions={
+                "target": _target(call),
+                "timeout": {
+                    "connect": limits.connect_s,
+                    "read": read_s,
+                    "write": limits.write_s,
+                    "pool": limits.pool_s,
+                },
+                _STREAMED: streamed,
+            },
+        )
+        return Exchange(self._transport, request)
+
+    async def _release(self, exchange: Exchange) -> None:
+        await exchange.release()
+        if not exchange.task.done():
+            drain = asyncio.create_task(exchange.drained())
+            self._draining.add(drain)
+            drain.add_done_callback(self._draining.discard)
+
+    async def _whole(self, exchange: Exchange, head: Head) -> bytes:
+        body = bytearray()
+        async for chunk in exchange.chunks():
+            body += chunk
+            if len(body) > self._max_answer:
+                raise UnusableAnswer(f"Nexudus' answer is longer than {self._max_answer} bytes")
+        # HTTP/1.1 framing is checked below us, that of HTTP/2 is not.
+        if values_of(head.headers, b"content-length") not in ((), (b"%d" % len(body),)):
+            raise UpstreamDown("Nexudus' answer is shorter than it says")
+        return bytes(body)
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._chunks:
+            yield chunk
+
+
+def _url(origin: Origin) -> httpx.URL:
+    """Only the origin: the target goes beside it, so that no part of it can become a host."""
+    try:
+        url = httpx.URL(origin.url)
+    except httpx.InvalidURL:
+        raise TargetError("the space has no usable origin") from None
+    port = url.port or _DEFAULT_PORT.get(url.scheme)
+    read = Origin(url.scheme, url.raw_host.decode("ascii"), port or 0)
+    if read != origin or url.raw_path != b"/" or url.userinfo:
+        raise TargetError("the space has no usable origin")
+    return url
+
+
+def _target(call: Call) -> bytes:
+    if not _METHOD.fullmatch(call.method) or not _TARGET.fullmatch(call.target):
+        raise TargetError("this request target is never forwarded")
+    return call.target
+
+
+def _framed(call: Call) -> list[Header]:
+    declared = values_of(call.headers, b"content-length")
+    framing: list[Header] = []
+    if call.body is not None and not declared:
+        framing = [(b"transfer-encoding", b"chunked")]
+    elif not declared and call.method in ("POST", "PUT", "PATCH"):
+        # Some servers answer 411 to a write that says nothing about its body.
+        framing = [(b"content-length", b"0")]
+    return [*call.headers, *framing]

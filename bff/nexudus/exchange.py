@@ -1,0 +1,183 @@
+"""One request and its response, in a task that is never cancelled from outside.
+
+httpcore keeps its pool whole under anyio's cancel scopes, but a task that is cancelled while a
+connection is being closed loses the connection's place in the pool for good. So the exchange has a
+task of its own, which ends by its own scope only, whatever happens to the task that waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeVar
+
+import anyio
+import httpcore
+import httpx
+
+from bff.errors import BffError
+from bff.nexudus.errors_map import translated
+from bff.nexudus.headers import Header
+
+T = TypeVar("T")
+
+_DRAIN_S: Final = 10.0
+_DRAIN_BYTES: Final = 2**20
+_CUT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and raw headers of a response, as they came."""
+
+    status: int
+    headers: tuple[Header, ...]
+
+
+class _End(Enum):
+    END = "end"
+
+
+_Event = Head | bytes | BffError | _End
+
+
+async def to_the_end(task: asyncio.Task[T]) -> T:
+    """The result of `task`, waited for even when the caller is cancelled meanwhile.
+
+    The cancellation is raised afterwards, so `task` must bound itself.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
+
+
+class Exchange:
+    """Begins `request` on `transport`, for one reader: `head`, `chunks`, and always `release`.
+
+    At most one chunk waits for the reader: a slow reader slows the upstream down.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+        self._transport = transport
+        self._request = request
+        self._scope = anyio.CancelScope()
+        self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=1)
+        self._network: httpcore.AsyncNetworkStream | None = None
+        self._http2 = False
+        self._discarding = False
+        self._discarded = 0
+        self._sent = False
+        request.extensions["trace"] = self._trace
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def sent(self) -> bool:
+        """Whether a byte of the request may have reached Nexudus."""
+        return self._sent
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        """Ends when the connection is closed or back in the pool; never raises."""
+        return self._task
+
+    async def head(self) -> Head:
+        """The response's head, once it is there. Raises UpstreamError, or the body's BffError."""
+        event = await self._next()
+        assert isinstance(event, Head)
+        return event
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The response's body as it came, still encoded. UpstreamError if it is not whole."""
+        while not isinstance(event := await self._next(), _End):
+            assert isinstance(event, bytes)
+            yield event
+
+    async def release(self) -> None:
+        """Ends the exchange: its connection goes, unless it is done with or shared.
+
+        An HTTP/2 connection is shared, and httpcore neither resets a stream nor gives back its
+        share of the flow-control window: what nobody reads is drained, in the background.
+        """
+        if self._http2:
+            self._discard()
+            return
+        self._scope.cancel()
+        await to_the_end(self._task)
+
+    async def drained(self) -> None:
+        """After `release`: the end of the exchange, by force if it takes too long."""
+        try:
+            await asyncio.wait({self._task}, timeout=_DRAIN_S)
+            if not self._task.done():
+                await self._cut()
+                await asyncio.wait({self._task}, timeout=_CUT_S)
+        finally:
+            self._scope.cancel()
+            await to_the_end(self._task)
+
+    async def _cut(self) -> None:
+        """Closes a shared connection so that httpcore meets the failure in a read and retires it.
+
+        Cancelling the read would leave the connection in the pool, with its window used up.
+        """
+        if self._network is not None:
+            await self._network.aclose()
+
+    async def _next(self) -> _Event:
+        event = await self._events.get()
+        if isinstance(event, BffError):
+            raise event
+        return event
+
+    async def _put(self, event: _Event) -> None:
+        if not self._discarding:
+            await self._events.put(event)
+        elif isinstance(event, bytes):
+            self._discarded += len(event)
+            if self._discarded > _DRAIN_BYTES:
+                await self._cut()
+
+    def _discard(self) -> None:
+        self._discarding = True
+        while not self._events.empty():
+            self._events.get_nowait()
+
+    async def _run(self) -> None:
+        with self._scope:
+            outcome: _Event = _End.END
+            try:
+                await self._transfer()
+            except BffError as error:
+                outcome = error
+            except Exception as error:
+                outcome = translated(error)
+            await self._put(outcome)
+
+    async def _transfer(self) -> None:
+        response = await self._transport.handle_async_request(self._request)
+        self._sent = True
+        network = response.extensions.get("network_stream")
+        if isinstance(network, httpcore.AsyncNetworkStream):
+            self._network = network
+        stream = response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        try:
+            await self._put(Head(response.status_code, tuple(response.headers.raw)))
+            async for chunk in stream:
+                await self._put(chunk)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await stream.aclose()
+
+    async def _trace(self, event: str, _info: Mapping[str, object]) -> None:
+        if event.endswith(".send_request_headers.started"):
+            self._sent = True
+            self._http2 = event.startswith("http2.")

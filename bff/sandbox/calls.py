@@ -1,0 +1,124 @@
+"""What the sandbox was asked: counters by route and token, and the latest requests."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bff.sandbox.auth import token_digest
+
+CLIENT_LEFT = 499
+"""The status under which a request counts whose client left before the answer began."""
+LOG_KEPT = 1_000
+UNMATCHED = "(unmatched)"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is counted: route template, method, status, token digest (empty without one)."""
+
+    route: str
+    method: str
+    status: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request as it arrived: `at` in UTC seconds, `token` as digest, raw header pairs."""
+
+    at: float
+    method: str
+    path: str
+    query: str
+    token: str
+    headers: Sequence[tuple[bytes, bytes]]
+
+    def header(self, name: str) -> str:
+        """The first value of a header, empty when it did not come."""
+        wanted = name.lower().encode()
+        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), "")
+
+    def report(self) -> dict[str, object]:
+        """As JSON; the value of `Authorization` is left out, its digest stands under `token`."""
+        return {
+            "at": self.at,
+            "method": self.method,
+            "path": self.path,
+            "query": self.query,
+            "token": self.token,
+            "headers": [
+                [name.decode("latin-1"), value.decode("latin-1")]
+                for name, value in self.headers
+                if name != b"authorization"
+            ],
+        }
+
+
+class Calls:
+    """Counts requests when they end, logs them when they arrive. Control routes are left out."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Call] = Counter()
+        self._log: deque[Visit] = deque(maxlen=LOG_KEPT)
+        self.in_flight = 0
+        self.peak_in_flight = 0
+
+    def arrived(self, visit: Visit) -> None:
+        """A request came in."""
+        self._log.append(visit)
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def ended(self, call: Call) -> None:
+        """It was answered, or its client left."""
+        self._counts[call] += 1
+        self.in_flight -= 1
+
+    def count(
+        self,
+        route: str | None = None,
+        *,
+        method: str | None = None,
+        status: int | None = None,
+        token: str | None = None,
+    ) -> int:
+        """How many ended calls match; `route` is a template, `token` a token, not its digest."""
+        digest = None if token is None else token_digest(token)
+        return sum(
+            number
+            for call, number in self._counts.items()
+            if (route is None or call.route == route)
+            and (method is None or call.method == method)
+            and (status is None or call.status == status)
+            and (digest is None or call.token == digest)
+        )
+
+    def log(self, last: int = LOG_KEPT) -> list[Visit]:
+        """The latest requests, oldest first."""
+        return list(self._log)[-last:] if last > 0 else []
+
+    def reset(self) -> None:
+        """Forgets counters and log; requests still under way stay counted as in flight."""
+        self._counts.clear()
+        self._log.clear()
+        self.peak_in_flight = self.in_flight
+
+    def report(self) -> dict[str, object]:
+        """The counters as JSON."""
+        return {
+            "total": self._counts.total(),
+            "in_flight": self.in_flight,
+            "peak_in_flight": self.peak_in_flight,
+            "calls": [
+                {
+                    "route": call.route,
+                    "method": call.method,
+                    "status": call.status,
+                    "token": call.token,
+                    "count": number,
+                }
+                for call, number in self._counts.most_common()
+            ],
+        }

@@ -1,0 +1,38 @@
+"""The cached calls to Nexudus: the caller's token, the variants, nothing else of the request."""
+
+from __future__ import annotations
+
+from bff.errors import UpstreamError
+from bff.nexudus.answers import Answer
+from bff.nexudus.client import NexudusClient
+from bff.nexudus.headers import Variants, cached_request_headers
+from bff.observe.metrics import Metrics
+from bff.session.principal import Principal
+from bff.spaces import SpaceTable
+
+
+class Fetcher:
+    """`deadline_s` bounds each call."""
+
+    def __init__(
+        self, client: NexudusClient, table: SpaceTable, metrics: Metrics, *, deadline_s: float
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._metrics = metrics
+        self._deadline_s = deadline_s
+
+    async def fetch(self, principal: Principal, path: str, variants: Variants) -> Answer:
+        """One GET under the caller's own token. Raises UpstreamError."""
+        space = self._table.by_name(principal.space)
+        headers = cached_request_headers(principal.token, variants)
+        try:
+            answer = await self._client.get(space, path, headers, self._deadline_s)
+        except UpstreamError as error:
+            self._count(principal.space, type(error).__name__)
+            raise
+        self._count(principal.space, f"{answer.status // 100}xx")
+        return answer
+
+    def _count(self, space: str, outcome: str) -> None:
+        self._metrics.count("bff_upstream_calls", space, "cached", outcome)

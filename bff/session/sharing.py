@@ -1,0 +1,182 @@
+"""Rule 9: no document promises that a related list is the same for every viewer, so it is watched.
+
+A sample of shared hits is compared, behind the answer, with a fetch under the caller's own token.
+A difference demotes the space: its related lists are stored per token from then on, in every
+process, until an operator restores them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import orjson
+import structlog
+
+from bff.cache import tags
+from bff.cache.entry import Entry
+from bff.cache.guarded import GuardedStore
+from bff.cache.invalidation import Invalidator
+from bff.cache.keys import Scope
+from bff.clock import Clock
+from bff.errors import StoreUnavailable, UpstreamError
+from bff.resources import RELATED, Resource
+from bff.session.interpret import Good, Refusal, interpret
+from bff.session.principal import Principal
+from bff.session.reads import Ask, Reads
+
+log = structlog.get_logger("bff.sharing")
+
+FLAG = "related-scope"
+DEMOTED_TAG = "d:related"
+MAX_COMPARISONS = 4
+MAX_COMPARED_AGE_S = 30.0
+"""An older list may differ because members changed it, which says nothing about viewers."""
+POLL_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How often shared hits are compared; `chance()` is uniform in [0, 1)."""
+
+    rate: float
+    chance: Callable[[], float]
+
+
+class Sharing:
+    """Which spaces share related lists between tokens."""
+
+    def __init__(
+        self,
+        store: GuardedStore,
+        invalidator: Invalidator,
+        reads: Reads,
+        sampling: Sampling,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._invalidator = invalidator
+        self._reads = reads
+        self._sampling = sampling
+        self._clock = clock
+        self._demoted: set[str] = set()
+        self._comparisons: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+        self.observe: Callable[[str, str], None] = lambda _space, _outcome: None
+
+    def scope_of(self, principal: Principal, resource: Resource) -> Scope:
+        """Whose container a document of this caller belongs in."""
+        if resource is RELATED and principal.space in self._demoted:
+            return Scope.TOKEN
+        return resource.scope
+
+    def is_demoted(self, space: str) -> bool:
+        """Whether the space's related lists are per token."""
+        return space in self._demoted
+
+    def heard(self, space: str, dropped: Iterable[str]) -> None:
+        """An invalidation arrived; one of them is the news that a space was demoted."""
+        if DEMOTED_TAG in dropped:
+            self._demoted.add(space)
+
+    def set_by_hand(self, spaces: Iterable[str]) -> None:
+        """`BFF_RELATED_SCOPE=token`."""
+        self._demoted.update(spaces)
+
+    async def restore(self, space: str) -> None:
+        """An operator's word that the space's lists do not depend on the viewer."""
+        await self._store.set_flag(space, FLAG, None)
+        self._demoted.discard(space)
+
+    def sample(self, ask: Ask, entry: Entry) -> None:
+        """A shared hit was served; perhaps compare it, never delaying the answer."""
+        age_s = self._clock.wall() - entry.fetched_at
+        if age_s > MAX_COMPARED_AGE_S or self._sampling.chance() >= self._sampling.rate:
+            return
+        if len(self._comparisons) >= MAX_COMPARISONS:
+            return
+        task = asyncio.create_task(self._compare(ask, entry), name="sharing comparison")
+        self._comparisons.add(task)
+        task.add_done_callback(self._comparisons.discard)
+
+    async def start(self, spaces: Iterable[str]) -> None:
+        """Learn what other processes found out, now and from time to time."""
+        names = tuple(spaces)
+        await self._learn(names)
+        self._watch = asyncio.create_task(self._poll(names), name="sharing watch")
+
+    async def aclose(self) -> None:
+        """Stop what runs in the background."""
+        tasks = [*self._comparisons, *([self._watch] if self._watch else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def demote(self, space: str) -> None:
+        """Store related lists per token from now on, here and everywhere."""
+        self._demoted.add(space)
+        log.error(
+            "related_lists_differ_by_viewer",
+            space=space,
+            action="related lists of this space are stored per token from now on",
+        )
+        dropped = frozenset({tags.resource(RELATED.name), DEMOTED_TAG})
+        await self._invalidator.invalidate(space, dropped, "sharing_demoted")
+        try:
+            await self._store.set_flag(space, FLAG, "token")
+        except StoreUnavailable as error:
+            log.error("demotion_not_shared", space=space, reason=str(error))
+
+    async def _compare(self, ask: Ask, shared: Entry) -> None:
+        space = ask.principal.space
+        fetched_at = self._clock.wall()
+        try:
+            path = ask.resource.path_for(ask.ident)
+            answer = await self._reads.fetch(ask.principal, path, ask.variants)
+            own = interpret(
+                ask.resource, answer,
+                ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
+            )  # fmt: skip
+        except UpstreamError:
+            self.observe(space, "unanswered")
+            return
+        match own:
+            case Refusal(status=401):
+                await self._reads.refused(ask.principal, on_profiles=False)
+                self.observe(space, "unanswered")
+            case Refusal() if own.is_failure:
+                self.observe(space, "unanswered")
+            case Good() if _same(own.entry, shared):
+                self.observe(space, "same")
+            case _:
+                self.observe(space, "different")
+                await self.demote(space)
+
+    async def _learn(self, spaces: Iterable[str]) -> None:
+        for space in spaces:
+            try:
+                if await self._store.flag(space, FLAG) == "token":
+                    self._demoted.add(space)
+            except StoreUnavailable:
+                return
+
+    async def _poll(self, spaces: tuple[str, ...]) -> None:
+        while True:
+            await self._clock.sleep(POLL_S)
+            await self._learn(spaces)
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    """Equal as documents: the order of members does not count, that of lists does."""
+    if one.status != other.status:
+        return False
+    if one.body == other.body:
+        return True
+    if one.status != 200:
+        return False
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(entry: Entry) -> bytes:
+    return orjson.dumps(entry.document(), option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,65 @@
+"""An ASGI application on a real socket in the test's own event loop.
+
+uvicorn serves here because it lives and ends within the loop; that granian serves the same
+application the same way is what `tests/e2e` shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import uvicorn
+from starlette.types import ASGIApp
+
+_START_S = 10.0
+
+
+def listening_socket() -> socket.socket:
+    """A loopback socket on a port of its own."""
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind(("127.0.0.1", 0))
+    return opened
+
+
+@contextlib.asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """Serve `app` on loopback, lifespan included; yields its origin once it answers."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        date_header=False,
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    opened = listening_socket()
+    task = asyncio.create_task(server.serve(sockets=[opened]), name="server")
+    try:
+        async with asyncio.timeout(_START_S):
+            while not server.started:
+                if task.done():
+                    task.result()
+                    raise RuntimeError("the server ended before it listened")
+                await asyncio.sleep(0.002)
+        yield f"http://127.0.0.1:{opened.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(task, _START_S)
+        opened.close()
+
+
+@contextlib.asynccontextmanager
+async def client(origin: str, token: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of one app or browser: no redirects, no retries."""
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(
+        base_url=origin, headers=headers, timeout=20, follow_redirects=False, trust_env=False
+    ) as opened:
+        yield opened
