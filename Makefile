@@ -1,0 +1,56 @@
+# Two commands: `make run` shows the gateway at work, `make test` proves it. Both set up by themselves.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8080
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test run test check lock clean
+
+help:  ## This list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed  ## Install into .venv, so that .venv/bin/bff is the command
+
+setup-test: $(VENV)/.installed-test
+
+run: setup  ## Gateway and simulated Nexudus; UPSTREAM=https://… for a real space, PORT=8080
+	@exec $(BIN)/bff demo --port $(PORT) $(if $(UPSTREAM),--upstream $(UPSTREAM))
+
+test: setup-test  ## The whole test suite, on a real redis-server of its own
+	@$(BIN)/python -m pytest --cov=bff --cov-report=term --cov-fail-under=95 $(ARGS)
+
+check: setup-test  ## Lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: setup-test  ## Pin all dependencies anew, with hashes
+	@$(PIP) install pip-tools
+	@$(BIN)/pip-compile -q $(LOCK_FLAGS) -o deploy/requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q $(LOCK_FLAGS) --extra test -c deploy/requirements.txt \
+		-o tests/requirements.txt pyproject.toml
+
+LOCK_FLAGS := --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	--no-header --allow-unsafe --strip-extras --build-deps-for editable
+
+clean:  ## Remove everything that setup and tests made
+	rm -rf $(VENV) build *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "bff needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: deploy/requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing into $(VENV) (once) …"
+	@$(PIP) install --require-hashes -r deploy/requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-test: tests/requirements.txt $(VENV)/.installed
+	@echo "Installing what the tests need (once) …"
+	@$(PIP) install --require-hashes -r tests/requirements.txt
+	@touch $@
