@@ -6,7 +6,8 @@ BffError
 │   ├── ShapeError            400  `_shape` is malformed or past a limit
 │   ├── ParameterError        400  a query parameter is unknown, repeated or of the wrong form
 │   ├── HeaderError           400  a header is repeated or malformed
-│   ├── CredentialsError      401  no bearer token, or a malformed one
+│   ├── CredentialsError      401  a malformed or wrong bearer token
+│   │   └── MissingCredentials 401  none at all
 │   ├── TargetError           404  a path that is never forwarded (`..`, `%2f`, `//`, NUL)
 │   ├── BodyTooLarge          413  the request body passes BFF_MAX_BODY
 │   └── UnknownHost           421  the Host names no configured space
@@ -67,7 +68,11 @@ class HeaderError(RequestError):
 
 
 class CredentialsError(RequestError):
-    """No bearer token, or a malformed one."""
+    """A malformed or wrong bearer token."""
+
+
+class MissingCredentials(CredentialsError):
+    """No bearer token; its challenge carries no error code (RFC 6750 §3.1)."""
 
 
 class TargetError(RequestError):

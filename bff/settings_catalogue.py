@@ -45,7 +45,6 @@ OneSpace = Annotated[
 Spaces = Annotated[
     SpaceTable | None, PlainValidator(read.read_spaces), PlainSerializer(read.show_spaces)
 ]
-Networks = Annotated[tuple[read.Network, ...], BeforeValidator(read.read_networks)]
 
 
 class Catalogue(BaseSettings):
@@ -119,12 +118,6 @@ class Catalogue(BaseSettings):
         default=(),
         description="Origins of the browser apps that may call, separated by commas, or `*`.",
         examples=["https://members.acme.com,capacitor://localhost"],
-    )
-    trusted_proxies: Networks = Field(
-        default=(),
-        description="Addresses and CIDR blocks, separated by commas, whose X-Forwarded-* headers "
-        "are believed.",
-        examples=["10.0.0.0/8,fd00::/8"],
     )
     max_body: Size = Field(
         default=25 * 2**20,
@@ -228,13 +221,6 @@ class Catalogue(BaseSettings):
         le=10_000,
         description="Connections of one worker to Nexudus at most.",
         examples=["200"],
-    )
-    max_keepalive: Whole = Field(
-        default=50,
-        ge=0,
-        le=10_000,
-        description="Idle connections of one worker to Nexudus that are kept open at most.",
-        examples=["100"],
     )
 
     log_level: Annotated[

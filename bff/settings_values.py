@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Final, TypeVar
 
 from pydantic import SecretStr
 
+from bff.errors import ShapeError
+from bff.shape import NamedShapes
 from bff.spaces import Space, SpaceTable, join_authority, parse_authority
 
 T = TypeVar("T")
-Network = IPv4Network | IPv6Network
 
 EVERY_SPACE: Final = "*"
 """The key of a webhook secret that holds for all spaces; never the name of one."""
@@ -254,24 +255,8 @@ def _web_origin(text: str) -> str:
     return f"{match[1]}://{join_authority(host, None if port == _WEB_PORT.get(match[1]) else port)}"
 
 
-def read_networks(value: object) -> tuple[Network, ...]:
-    """Addresses and CIDR blocks."""
-    return read_list(value, _network)
-
-
-def _network(text: str) -> Network:
-    try:
-        loose = ip_network(text, strict=False)
-    except ValueError:
-        raise ValueError("must be an address or a CIDR block") from None
-    try:
-        return ip_network(text)
-    except ValueError:
-        raise ValueError(f"has host bits set; {loose} is the block around it") from None
-
-
 def read_shapes(value: object) -> Mapping[str, str]:
-    """Named shapes, from a table or a JSON object; whoever compiles them checks their grammar."""
+    """Named shapes, from a table or a JSON object, each one compiled once to check it."""
     if isinstance(value, str):
         try:
             value = json.loads(read_text(value))
@@ -287,6 +272,12 @@ def read_shapes(value: object) -> Mapping[str, str]:
             raise ValueError(f"entry {place} must be named with letters, digits, - and _")
         if not 1 <= len(shape.encode()) <= _SHAPE_BYTES:
             raise ValueError(f"entry {place} must have a shape of 1 to {_SHAPE_BYTES} bytes")
+        try:
+            NamedShapes({name: shape})
+        except ShapeError:  # its message quotes the path; a secret put here by mistake stays ours
+            raise ValueError(
+                f"entry {place} must have a shape of dotted paths, separated by commas"
+            ) from None
     return MappingProxyType(dict(pairs))
 
 

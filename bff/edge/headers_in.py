@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-from bff.errors import CredentialsError, HeaderError
+from bff.errors import CredentialsError, HeaderError, MissingCredentials
 
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
@@ -56,7 +56,7 @@ def bearer(headers: RawHeaders) -> str:
     except HeaderError as error:
         raise CredentialsError(str(error)) from None
     if value is None:
-        raise CredentialsError("Send the member's token as `Authorization: Bearer <token>`.")
+        raise MissingCredentials("Send the member's token as `Authorization: Bearer <token>`.")
     scheme, _, rest = value.partition(" ")
     token = rest.lstrip(" ")
     if scheme.lower() != "bearer" or not token:

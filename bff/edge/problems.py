@@ -12,6 +12,7 @@ from bff.errors import (
     BodyTooLarge,
     CredentialsError,
     HeaderError,
+    MissingCredentials,
     Overloaded,
     ParameterError,
     ShapeError,
@@ -92,10 +93,18 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
     ProblemType(
         slug="bad-credentials",
         status=401,
-        title="No usable bearer token",
+        title="The bearer token cannot be used",
         remedy="Send the token of `POST /api/token` as one `Authorization: Bearer <token>` header.",
         cause=CredentialsError,
         challenge=_CHALLENGE,
+    ),
+    ProblemType(
+        slug="no-credentials",
+        status=401,
+        title="No bearer token",
+        remedy="Send the token of `POST /api/token` as one `Authorization: Bearer <token>` header.",
+        cause=MissingCredentials,
+        challenge='Bearer realm="nexudus"',
     ),
     ProblemType(
         slug="bad-target",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -74,8 +75,17 @@ class TwoPools(httpx.AsyncBaseTransport):
         await self._streamed.aclose()
 
 
-def open_pools(connections: int = 100, keepalive_s: float = 20.0) -> TwoPools:
-    """Transports for production: HTTP/2 where offered for cached calls, nothing from environment.
+def verified_tls() -> ssl.SSLContext:
+    """TLS that trusts certifi's authorities, whatever the environment says."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def open_pools(
+    connections: int = 100,
+    keepalive_s: float = 20.0,
+    tls: Callable[[], ssl.SSLContext] = verified_tls,
+) -> TwoPools:
+    """The transport of production: HTTP/2 where offered for cached calls, no proxy.
 
     `keepalive_s` stays below the idle limit of usual load balancers (60 s), so that a request
     rarely meets a connection that is being closed.
@@ -85,9 +95,12 @@ def open_pools(connections: int = 100, keepalive_s: float = 20.0) -> TwoPools:
         max_keepalive_connections=connections,
         keepalive_expiry=keepalive_s,
     )
-    cached = httpx.AsyncHTTPTransport(http2=True, limits=limits, trust_env=False)
-    streamed = httpx.AsyncHTTPTransport(http2=False, limits=limits, trust_env=False)
-    return TwoPools(cached=cached, streamed=streamed)
+
+    def pool(*, http2: bool) -> httpx.AsyncHTTPTransport:
+        # A context each: httpcore writes the protocols to offer into it before every handshake.
+        return httpx.AsyncHTTPTransport(verify=tls(), http2=http2, limits=limits, trust_env=False)
+
+    return TwoPools(cached=pool(http2=True), streamed=pool(http2=False))
 
 
 class NexudusClient:

@@ -17,7 +17,7 @@ import anyio
 import httpcore
 import httpx
 
-from bff.errors import BffError
+from bff.errors import BffError, UpstreamDown
 from bff.nexudus.errors_map import translated
 from bff.nexudus.headers import Header
 
@@ -43,8 +43,8 @@ class _End(Enum):
 _Event = Head | bytes | BffError | _End
 
 
-async def to_the_end(task: asyncio.Task[T]) -> T:
-    """The result of `task`, waited for even when the caller is cancelled meanwhile.
+async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
+    """`task` once it is done, waited for even when the caller is cancelled meanwhile.
 
     The cancellation is raised afterwards, so `task` must bound itself.
     """
@@ -56,7 +56,7 @@ async def to_the_end(task: asyncio.Task[T]) -> T:
             cancelled = error
     if cancelled is not None:
         raise cancelled
-    return task.result()
+    return task
 
 
 class Exchange:
@@ -71,12 +71,14 @@ class Exchange:
         self._scope = anyio.CancelScope()
         self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=1)
         self._network: httpcore.AsyncNetworkStream | None = None
+        self._connecting = False
         self._http2 = False
         self._discarding = False
         self._discarded = 0
         self._sent = False
         request.extensions["trace"] = self._trace
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     @property
     def sent(self) -> bool:
@@ -101,19 +103,20 @@ class Exchange:
             yield event
 
     async def release(self) -> None:
-        """Ends the exchange: its connection goes, unless it is done with or shared.
+        """Ends the exchange: its connection is closed, unless the response has been read.
 
-        An HTTP/2 connection is shared, and httpcore neither resets a stream nor gives back its
-        share of the flow-control window: what nobody reads is drained, in the background.
+        Where httpcore cannot do that cleanly, the exchange goes on, unread: see `drained`. It does
+        not reset an HTTP/2 stream, nor give back its share of the connection's flow-control window;
+        and a connection that is being made would leak. When that one is made it is not used.
         """
-        if self._http2:
+        if self._http2 or (self._connecting and not self._sent):
             self._discard()
             return
         self._scope.cancel()
-        await to_the_end(self._task)
+        await settled(self._task)
 
     async def drained(self) -> None:
-        """After `release`: the end of the exchange, by force if it takes too long."""
+        """After `release`, in the background: the exchange's end, by force if it takes too long."""
         try:
             await asyncio.wait({self._task}, timeout=_DRAIN_S)
             if not self._task.done():
@@ -121,7 +124,7 @@ class Exchange:
                 await asyncio.wait({self._task}, timeout=_CUT_S)
         finally:
             self._scope.cancel()
-            await to_the_end(self._task)
+            await settled(self._task)
 
     async def _cut(self) -> None:
         """Closes a shared connection so that httpcore meets the failure in a read and retires it.
@@ -178,6 +181,16 @@ class Exchange:
                 await stream.aclose()
 
     async def _trace(self, event: str, _info: Mapping[str, object]) -> None:
-        if event.endswith(".send_request_headers.started"):
+        if event == "connection.connect_tcp.started":
+            self._connecting = True
+        elif event.endswith(".send_request_headers.started"):
+            if self._discarding:
+                raise UpstreamDown("nobody waits for the answer any more")
             self._sent = True
             self._http2 = event.startswith("http2.")
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        # Somebody else's cancellation, such as the end of the loop: the reader must not hang.
+        if task.cancelled():
+            self._discard()
+            self._events.put_nowait(UpstreamDown("the call was cancelled"))

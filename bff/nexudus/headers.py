@@ -50,13 +50,18 @@ _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
 def upward(headers: RawHeaders) -> list[Header]:
     """The request headers that go to Nexudus: lower-case names, order and repetitions kept.
 
-    Raises HeaderError on a second Authorization or Content-Length.
+    Cookies that HTTP/2 has split are one header again (RFC 9113 8.2.3). Raises HeaderError on a
+    second Authorization or Content-Length.
     """
     kept = _allowed(headers, UP)
     names = [name for name, _ in kept]
     for name in _AT_MOST_ONCE:
         if names.count(name) > 1:
             raise HeaderError(f"the {name.decode().title()} header is repeated")
+    if names.count(b"cookie") > 1:
+        place, cookies = names.index(b"cookie"), b"; ".join(values_of(kept, b"cookie"))
+        kept = [pair for pair in kept if pair[0] != b"cookie"]
+        kept.insert(place, (b"cookie", cookies))
     return kept
 
 

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bff.errors import BffError, BodyTooLarge, TargetError, UnusableAnswer
 from bff.nexudus.client import Call, NexudusClient
-from bff.nexudus.exchange import Exchange, Head, to_the_end
+from bff.nexudus.exchange import Exchange, Head, settled
 from bff.nexudus.headers import Header, content_length, downward, upward
 from bff.nexudus.location import relocated
 from bff.nexudus.upload import ClientGoneError, ClientStalledError, Upload
@@ -117,14 +117,14 @@ def _failure(task: asyncio.Task[None]) -> BaseException | None:
 async def _ended(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
-    await to_the_end(asyncio.create_task(asyncio.wait(tasks)))
+    await settled(asyncio.create_task(asyncio.wait(tasks)))
 
 
 async def _hooked(hook: Awaitable[T]) -> T:
     async def run() -> T:
         return await hook
 
-    return await to_the_end(asyncio.create_task(run()))
+    return (await settled(asyncio.create_task(run()))).result()
 
 
 class _Relay:

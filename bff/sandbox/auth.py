@@ -18,7 +18,7 @@ Entropy = Callable[[int], bytes]
 EXPIRES_IN_S = 1_209_599
 REFRESH_TTL_S = 15 * 86_400
 ONE_TIME_TTL_S = 1_800
-_ONE_TIME_KEPT = 10_000
+ONE_TIME_KEPT = 10_000
 _OPAQUE_BYTES = 324  # 432 characters, as observed
 
 
@@ -123,7 +123,7 @@ class Tokens:
         """A token of half an hour that `exchange` takes once (FACTS 2.2)."""
         now = self._clock.wall()
         token = self._text(user_id, now, now + ONE_TIME_TTL_S, jwt=True)
-        if len(self._one_time) >= _ONE_TIME_KEPT:
+        if len(self._one_time) >= ONE_TIME_KEPT:
             del self._one_time[next(iter(self._one_time))]
         self._one_time[token] = Grant(user_id, now + ONE_TIME_TTL_S)
         return token

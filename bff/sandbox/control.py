@@ -9,10 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import orjson
-from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -20,15 +19,14 @@ from starlette.routing import BaseRoute, Route
 from bff.sandbox.answers import Refusal, encoded, id_of
 from bff.sandbox.auth import EXPIRES_IN_S, Tokens
 from bff.sandbox.calls import LOG_KEPT, Calls
-from bff.sandbox.effects import strict
 from bff.sandbox.faults import Faults, rules_from_json
+from bff.sandbox.forms import read_form, strict
 from bff.sandbox.holds import Holds
 from bff.sandbox.model import Behaviour
 from bff.sandbox.throttle import Throttle
 from bff.sandbox.world import UnknownCoworker, UnknownMember, World
 
 Endpoint = Callable[[Request], Awaitable[Response]]
-Form = TypeVar("Form")
 
 HELD_WAIT_S = 10.0
 
@@ -163,7 +161,7 @@ class Control:
         return _json({"held": self.holds.held})
 
     async def release(self, request: Request) -> Response:
-        form = await _form(request, ReleaseForm)
+        form = read_form(ReleaseForm, await request.body())
         return _json({"released": self.holds.release(form.count)})
 
     async def list_calls(self, _: Request) -> Response:
@@ -180,7 +178,7 @@ class Control:
 
     async def mint(self, request: Request) -> Response:
         """`{tokens: [{user_id, token}]}`, and the first one's fields beside it."""
-        form = await _form(request, MintForm)
+        form = read_form(MintForm, await request.body())
         ids = [*([] if form.user_id is None else [form.user_id]), *form.user_ids]
         if form.everyone:
             ids += [member.user_id for member in self.world.members()]
@@ -207,27 +205,23 @@ class Control:
         raise Refusal(400, "name a token or a user_id")
 
     async def edit(self, request: Request) -> Response:
-        form = await _form(request, EditForm)
+        form = read_form(EditForm, await request.body())
         fields = cast(Mapping[str, object], form.fields)
         return _json(dict(self.world.edit(form.coworker_id, fields).core))
 
     async def switch(self, request: Request) -> Response:
-        form = await _form(request, SwitchForm)
+        form = read_form(SwitchForm, await request.body())
         return _json({"switched": self.world.switch(form.user_id, form.coworker_id).name.lower()})
 
     async def behave(self, request: Request) -> Response:
         """Sets all behaviours; those not named are off."""
-        self.world.behaviour = await _form(request, Behaviour)
+        self.world.behaviour = read_form(Behaviour, await request.body())
         return _json(self.world.behaviour)
 
     async def set_throttle(self, request: Request) -> Response:
-        self.throttle.enabled = (await _form(request, ThrottleForm)).enabled
+        self.throttle.enabled = (read_form(ThrottleForm, await request.body())).enabled
         self.throttle.reset()
         return _json({"enabled": self.throttle.enabled})
-
-
-async def _form(request: Request, form: type[Form]) -> Form:
-    return TypeAdapter(form).validate_json(await request.body() or b"{}")
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import Field
 
 from bff.sandbox.answers import HTML, JSON, LOGIN_PAGE
+from bff.sandbox.forms import strict
 from bff.sandbox.latency import Distribution, distribution_of
-
-strict = with_config(ConfigDict(extra="forbid"))
 
 Moment = Literal["request", "answer"]
 """Before the request is carried out, or once it has been and its answer is ready."""
@@ -165,6 +164,8 @@ def canned(reply: Reply) -> Canned:
             return _canned(200, LOGIN_PAGE, HTML)
         case Empty200():
             return _canned(200, b"", "")
+        case _:
+            assert_never(reply)
 
 
 def _canned(

@@ -11,7 +11,8 @@ from typing import Annotated, cast
 
 from pydantic import Field, TypeAdapter
 
-from bff.sandbox.effects import Effect, strict
+from bff.sandbox.effects import Effect
+from bff.sandbox.forms import strict
 
 
 @strict

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import cast
+
+from bff.sandbox.forms import strict
 
 
 class SignIn(Enum):
@@ -51,8 +52,9 @@ class Coworker:
     @property
     def tags(self) -> list[str]:
         """`ProfileTags`, which is one comma-separated text, as the directory lists it."""
-        text = cast(str | None, self.core["ProfileTags"]) or ""
-        return [tag for part in text.split(",") if (tag := part.strip())]
+        text = self.core["ProfileTags"]
+        parts = text.split(",") if isinstance(text, str) else []
+        return [tag for part in parts if (tag := part.strip())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Seeded:
     threads: tuple[Thread, ...]
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """Ways in which the real Nexudus may behave and no document decides; all off by default."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import assert_never
 
 import orjson
 from starlette.requests import Request
@@ -103,6 +104,8 @@ class Portal:
                 return encoded(orjson.dumps(body))
             case Switched.NOT_YOURS:
                 raise Refusal(404)
+            case outcome:
+                assert_never(outcome)
 
     async def create(self, request: Request) -> Response:
         """A new profile of the caller; its form is not documented (FACTS 5.2)."""

@@ -7,13 +7,9 @@ import gzip
 import random
 import time
 import tracemalloc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import httpx
 import pytest
 
-from bff.clock import SystemClock
 from bff.errors import (
     Overloaded,
     TargetError,
@@ -22,40 +18,16 @@ from bff.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from bff.nexudus.client import Call, NexudusClient, Timeouts, open_pools
+from bff.nexudus.client import Call, NexudusClient, Timeouts
 from bff.nexudus.exchange import Exchange
 from bff.nexudus.headers import Variants, cached_request_headers
 from bff.spaces import Origin, Space
-from tests.support.raw_upstream import Handler, Peer, Upstream, answering, once, upstream
+from tests.support.nexudus_client import client_and_upstream, nexudus_client
+from tests.support.raw_upstream import Peer, Upstream, answering, once, upstream
 
 HEADERS = cached_request_headers("t0ken", Variants())
 PATH = "/api/public/coworkers/profiles"
-PATIENT = Timeouts()
 QUICK = Timeouts(connect_s=1, read_s=0.2, write_s=1, pool_s=0.2)
-
-
-@asynccontextmanager
-async def nexudus(
-    timeouts: Timeouts = PATIENT,
-    transport: httpx.AsyncBaseTransport | None = None,
-    max_answer: int = 2**20,
-) -> AsyncIterator[NexudusClient]:
-    pools = transport or open_pools()
-    client = NexudusClient(pools, timeouts, SystemClock(), max_answer=max_answer)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-
-
-@asynccontextmanager
-async def both(
-    handler: Handler,
-    timeouts: Timeouts = PATIENT,
-    max_answer: int = 2**20,
-) -> AsyncIterator[tuple[NexudusClient, Upstream]]:
-    async with upstream(handler) as up, nexudus(timeouts, max_answer=max_answer) as client:
-        yield client, up
 
 
 async def test_an_answer_is_decoded_and_its_headers_are_allow_listed() -> None:
@@ -63,7 +35,7 @@ async def test_an_answer_is_decoded_and_its_headers_are_allow_listed() -> None:
         b"HTTP/1.1 409 You must wait\r\nContent-Encoding: gzip\r\nRetry-After: 1\r\n"
         b"Server: x\r\nSet-Cookie: a=1\r\nCache-Control: no-store"
     )
-    async with both(answering(gzip.compress(b'{"a":1}'), head=head)) as (client, up):
+    async with client_and_upstream(answering(gzip.compress(b'{"a":1}'), head=head)) as (client, up):
         answer = await client.get(up.space, PATH, HEADERS, 5)
     assert (answer.status, answer.body) == (409, b'{"a":1}')
     assert answer.headers == (
@@ -83,14 +55,14 @@ async def test_the_request_is_exactly_what_was_asked_for() -> None:
         seen.append(await peer.request())
         await peer.answer()
 
-    async with both(handler) as (client, up):
+    async with client_and_upstream(handler) as (client, up):
         await client.get(up.space, PATH + "?_shape=A%2cb,c", HEADERS, 5)
     assert (seen[0].method, seen[0].target) == ("GET", PATH.encode() + b"?_shape=A%2cb,c")
     assert seen[0].headers == [(b"host", up.space.origin.url[7:].encode()), *HEADERS]
 
 
 async def test_connections_are_reused() -> None:
-    async with both(answering(b"1", b"2")) as (client, up):
+    async with client_and_upstream(answering(b"1", b"2")) as (client, up):
         bodies = [(await client.get(up.space, PATH, HEADERS, 5)).body for _ in range(3)]
         assert bodies == [b"1", b"2", b"2"]
         assert len(up.peers) == 1
@@ -104,7 +76,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
             seen.append(await peer.request())
             await peer.answer(head=b"HTTP/1.1 200 OK\r\nSet-Cookie: session=canary; Path=/")
 
-    async with both(handler) as (client, up):
+    async with client_and_upstream(handler) as (client, up):
         await client.get(up.space, PATH, HEADERS, 5)
         await client.get(up.space, PATH, HEADERS, 5)
     assert len(seen) == 2
@@ -116,7 +88,7 @@ async def test_cookies_are_neither_kept_nor_sent() -> None:
 )
 async def test_pitfall_17_a_redirect_is_an_answer_like_any_other(location: bytes) -> None:
     head = b"HTTP/1.1 302 Found\r\nLocation: " + location
-    async with both(answering(b"", head=head)) as (client, up):
+    async with client_and_upstream(answering(b"", head=head)) as (client, up):
         answer = await client.get(up.space, PATH, HEADERS, 5)
         assert (answer.status, answer.values(b"location")) == (302, (location,))
         assert len(up.peers) == 1
@@ -126,7 +98,7 @@ async def test_pitfall_17_the_environment_names_no_proxy(monkeypatch: pytest.Mon
     async with upstream(answering(b"direct")) as up, upstream(answering(b"proxied")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.space.origin.url)
-        async with nexudus() as client:
+        async with nexudus_client() as client:
             assert (await client.get(up.space, PATH, HEADERS, 5)).body == b"direct"
         assert not proxy.peers
 
@@ -148,7 +120,7 @@ async def test_pitfall_17_the_environment_names_no_proxy(monkeypatch: pytest.Mon
     ],
 )
 async def test_pitfall_17_a_target_that_is_no_path_is_never_sent(path: str) -> None:
-    async with both(answering(b"")) as (client, up):
+    async with client_and_upstream(answering(b"")) as (client, up):
         with pytest.raises(TargetError):
             await client.get(up.space, path, HEADERS, 5)
         assert not up.peers
@@ -156,7 +128,7 @@ async def test_pitfall_17_a_target_that_is_no_path_is_never_sent(path: str) -> N
 
 @pytest.mark.parametrize("method", ["CONNECT", "TRACE", "get", "G T", "", "GET\n"])
 async def test_a_method_that_is_never_forwarded(method: str) -> None:
-    async with both(answering(b"")) as (client, up):
+    async with client_and_upstream(answering(b"")) as (client, up):
         with pytest.raises(TargetError):
             async with client.stream(up.space, Call(method, b"/", ()), 5) as exchange:
                 await exchange.head()
@@ -166,7 +138,7 @@ async def test_a_method_that_is_never_forwarded(method: str) -> None:
 @pytest.mark.parametrize("host", ["a.example/x", "user@a.example", "a.example:1", "a.example#"])
 async def test_pitfall_17_an_origin_that_reads_otherwise_is_never_called(host: str) -> None:
     space = Space("odd", Origin("https", host, 443))
-    async with nexudus() as client:
+    async with nexudus_client() as client:
         with pytest.raises(TargetError):
             await client.get(space, PATH, HEADERS, 5)
 
@@ -192,7 +164,7 @@ async def test_pitfall_17_an_origin_that_reads_otherwise_is_never_called(host: s
 async def test_pitfall_12_a_broken_answer_has_a_type(
     reply: bytes, expected: type[UpstreamError]
 ) -> None:
-    async with both(once(reply)) as (client, up):
+    async with client_and_upstream(once(reply)) as (client, up):
         with pytest.raises(expected):
             await client.get(up.space, PATH, HEADERS, 5)
 
@@ -203,7 +175,7 @@ async def test_a_reset_is_upstream_down() -> None:
         await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         peer.reset()
 
-    async with both(handler) as (client, up):
+    async with client_and_upstream(handler) as (client, up):
         with pytest.raises(UpstreamDown):
             await client.get(up.space, PATH, HEADERS, 5)
 
@@ -211,13 +183,13 @@ async def test_a_reset_is_upstream_down() -> None:
 async def test_no_listener_is_upstream_down() -> None:
     async with upstream(answering(b"")) as up:
         pass
-    async with nexudus() as client:
+    async with nexudus_client() as client:
         with pytest.raises(UpstreamDown):
             await client.get(up.space, PATH, HEADERS, 5)
 
 
 async def test_silence_is_a_timeout() -> None:
-    async with both(Peer.closed, QUICK) as (client, up):
+    async with client_and_upstream(Peer.closed, QUICK) as (client, up):
         with pytest.raises(UpstreamTimeout):
             await client.get(up.space, PATH, HEADERS, 5)
 
@@ -233,7 +205,7 @@ async def test_the_deadline_covers_head_and_body(trickle: bytes) -> None:
             await peer.send(b"x")
             await asyncio.sleep(0.01)
 
-    async with both(handler) as (client, up):
+    async with client_and_upstream(handler) as (client, up):
         began = time.monotonic()
         with pytest.raises(UpstreamTimeout):
             await client.get(up.space, PATH, HEADERS, 0.15)
@@ -249,7 +221,7 @@ async def test_a_full_pool_is_overload_and_recovers() -> None:
     answers = asyncio.Event()
     async with (
         upstream(handler) as up,
-        nexudus(Timeouts(pool_s=0.05), open_pools(connections=1)) as client,
+        nexudus_client(Timeouts(pool_s=0.05), connections=1) as client,
     ):
         first = asyncio.create_task(client.get(up.space, PATH, HEADERS, 5))
         await up.until_live(1)
@@ -268,7 +240,7 @@ async def test_a_body_past_the_limit_is_not_read_on(framing: bytes) -> None:
         for _ in range(1600):
             await peer.send(bytes(65536))
 
-    async with both(handler, max_answer=2**20) as (client, up):
+    async with client_and_upstream(handler, max_answer=2**20) as (client, up):
         with pytest.raises(UnusableAnswer):
             await client.get(up.space, PATH, HEADERS, 5)
         await up.until_live(0)
@@ -276,13 +248,14 @@ async def test_a_body_past_the_limit_is_not_read_on(framing: bytes) -> None:
 
 
 async def test_a_body_of_exactly_the_limit_passes() -> None:
-    async with both(answering(bytes(2**20)), max_answer=2**20) as (client, up):
+    async with client_and_upstream(answering(bytes(2**20)), max_answer=2**20) as (client, up):
         assert len((await client.get(up.space, PATH, HEADERS, 5)).body) == 2**20
 
 
 async def test_pitfall_18_a_decompression_bomb_is_refused_in_bounded_memory() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip"
-    async with both(answering(gzip.compress(bytes(64 * 2**20)), head=head)) as (client, up):
+    bomb = answering(gzip.compress(bytes(64 * 2**20)), head=head)
+    async with client_and_upstream(bomb, max_answer=2**20) as (client, up):
         tracemalloc.start()
         try:
             with pytest.raises(UnusableAnswer):
@@ -294,7 +267,8 @@ async def test_pitfall_18_a_decompression_bomb_is_refused_in_bounded_memory() ->
 
 
 async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again() -> None:
-    async with both(once(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")) as (client, up):
+    closing = once(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+    async with client_and_upstream(closing) as (client, up):
         for _ in range(3):
             assert (await client.get(up.space, PATH, HEADERS, 5)).body == b"x"
             await up.until_live(0)
@@ -322,7 +296,7 @@ async def test_pitfall_8_after_cancellations_every_answer_is_its_own_requests() 
         answer = await client.get(up.space, f"/{name}", HEADERS, 5)
         assert answer.body == f"/{name}".encode() * 40
 
-    async with upstream(echo_slowly) as up, nexudus(transport=open_pools(connections=8)) as client:
+    async with upstream(echo_slowly) as up, nexudus_client(connections=8) as client:
         cancelled = 0
         for turn in range(20):
             tasks = [asyncio.create_task(ask(client, up, f"c{turn}-{i}")) for i in range(10)]
@@ -340,7 +314,7 @@ async def test_pitfall_8_after_cancellations_every_answer_is_its_own_requests() 
 async def test_a_call_that_is_cancelled_twice_keeps_its_place_in_the_pool() -> None:
     async with (
         upstream(echo_slowly) as up,
-        nexudus(Timeouts(pool_s=1), open_pools(connections=1)) as client,
+        nexudus_client(Timeouts(pool_s=1), connections=1) as client,
     ):
         for turn in range(50):
             task = asyncio.create_task(client.get(up.space, f"/{turn}", HEADERS, 5))
@@ -354,7 +328,7 @@ async def test_a_call_that_is_cancelled_twice_keeps_its_place_in_the_pool() -> N
 
 
 async def test_cancelling_closes_the_connection_before_the_caller_goes_on() -> None:
-    async with both(Peer.closed) as (client, up):
+    async with client_and_upstream(Peer.closed) as (client, up):
         task = asyncio.create_task(client.get(up.space, PATH, HEADERS, 5))
         await up.until_live(1)
         task.cancel()
@@ -373,8 +347,18 @@ async def test_an_exchange_knows_whether_it_was_sent() -> None:
     async with upstream(answering(b"")) as gone:
         pass
     call = Call("POST", b"/", ())
-    async with both(Peer.closed) as (client, up):
+    async with client_and_upstream(Peer.closed) as (client, up):
         async with client.stream(gone.space, call, 5) as exchange:
             assert not await sent(exchange)
         async with client.stream(up.space, call, 0.05) as exchange:
             assert await sent(exchange)
+
+
+async def test_an_exchange_that_is_ended_from_outside_leaves_no_reader_waiting() -> None:
+    async with client_and_upstream(Peer.closed) as (client, up):
+        async with client.stream(up.space, Call("GET", b"/", ()), 5) as exchange:
+            await up.until_live(1)
+            exchange.task.cancel()
+            with pytest.raises(UpstreamDown):
+                await exchange.head()
+        await up.until_live(0)

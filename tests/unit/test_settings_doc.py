@@ -47,7 +47,6 @@ def test_values_are_shown_with_where_they_came_from(tmp_path: Path) -> None:
         {
             "BFF_CONFIG": str(tmp_path / "bff.toml"),
             "BFF_SPACES": "a.com=acme,b.com:81=http://[::1]:9001",
-            "BFF_TRUSTED_PROXIES": "10.0.0.0/8,::1",
             "BFF_DEADLINE_S": "2.50",
             "BFF_MAX_BODY": "1MiB",
         }
@@ -60,7 +59,6 @@ def test_values_are_shown_with_where_they_came_from(tmp_path: Path) -> None:
             "a.com=acme (https://acme.spaces.nexudus.com), b.com:81=::1:9001 (http://[::1]:9001)",
             "env",
         ),
-        ("BFF_TRUSTED_PROXIES", "10.0.0.0/8, ::1/128", "env"),
         ("BFF_DEADLINE_S", "2.5", "env"),
         ("BFF_MAX_BODY", "1048576", "env"),
         ("BFF_WORKERS", "2", "file"),

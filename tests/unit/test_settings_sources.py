@@ -57,7 +57,6 @@ class TestPrecedence:
             "\ufeff"
             'secret = ["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"]\n'
             'cors_origins = ["https://a.com"]\n'
-            'trusted_proxies = ["10.0.0.0/8"]\n'
             'max_body = "1MiB"\nl1_bytes = 0\nsentinel_rate = 1\nops_token = ""\n'
             '[spaces]\n"a.com" = "acme"\n"b.com" = "beta"\n'
             '[webhook_secret]\nacme = "a,=b"\n'
@@ -65,7 +64,6 @@ class TestPrecedence:
         settings = load({"BFF_CONFIG": path})
         assert [len(key) for key in settings.secret_keys] == [32, 32]
         assert settings.cors_origins == ("https://a.com",)
-        assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8"]
         assert (settings.max_body, settings.l1_bytes, settings.sentinel_rate) == (2**20, 0, 1.0)
         assert settings.ops_token is None
         assert settings.webhook_secret_for("acme") == b"a,=b"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
@@ -27,7 +26,6 @@ READERS: tuple[Callable[[object], object], ...] = (
     read.read_ops_token,
     read.read_webhook_secrets,
     read.read_web_origins,
-    read.read_networks,
     read.read_shapes,
     read.read_bind_host,
 )
@@ -175,37 +173,6 @@ class TestWebOrigins:
             read.read_web_origins(value)
 
 
-class TestNetworks:
-    def test_reads_addresses_and_blocks(self) -> None:
-        assert read.read_networks("10.0.0.0/8, 192.0.2.1,fd00::/8,::1") == (
-            ip_network("10.0.0.0/8"),
-            ip_network("192.0.2.1/32"),
-            ip_network("fd00::/8"),
-            ip_network("::1/128"),
-        )
-
-    @pytest.mark.parametrize(
-        ("value", "reason"),
-        [
-            ("10.0.0.1/8", "entry 1 has host bits set; 10.0.0.0/8 is the block around it"),
-            ("::1, 10.0.0.0/33", "entry 2 must be an address or a CIDR block"),
-            ("proxy.acme.com", "entry 1 must be an address"),
-            ([10], "entry 1 must be text"),
-        ],
-    )
-    def test_refuses(self, value: object, reason: str) -> None:
-        with pytest.raises(ValueError, match=reason):
-            read.read_networks(value)
-
-    @given(st.ip_addresses(), st.integers(0, 128))
-    def test_every_block_that_the_standard_library_writes_is_read(
-        self, address: object, bits: int
-    ) -> None:
-        text = f"{address}/{bits if ':' in str(address) else bits % 33}"
-        block = ip_network(text, strict=False)
-        assert read.read_networks(str(block)) == (block,)
-
-
 class TestTables:
     def test_spaces_as_a_table(self) -> None:
         table = read.read_spaces({"a.com": "acme", "b.com": "http://127.0.0.1:1"})
@@ -261,6 +228,8 @@ class TestTables:
             (read.read_shapes, {"a": "Id", "b": ""}, "entry 2 must have a shape of 1 to 4096"),
             (read.read_shapes, {"a": "\u00fc" * 2049}, "entry 1 must have a shape of 1 to 4096"),
             (read.read_shapes, '{"a": "\\ud800"}', "must be valid UTF-8"),
+            (read.read_shapes, {"a": "Id", "b": "User..Id"}, "entry 2 must have a shape of dotted"),
+            (read.read_shapes, {"a": ","}, "entry 1 must have a shape of dotted"),
             (read.read_ops_token, "spaces in between them", "16 or more ASCII"),
             (read.read_ops_token, "a" * 15, "16 or more ASCII"),
             (read.read_ops_token, "\u00fc" * 16, "16 or more ASCII"),

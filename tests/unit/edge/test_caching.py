@@ -168,6 +168,13 @@ def test_pitfall_19_a_cache_control_that_does_not_parse_forbids_storing(upstream
     assert private_cache_control(upstream) == "no-store"
 
 
+def test_an_upstream_value_at_the_limit_is_still_read() -> None:
+    padding = " " * (MAX_UPSTREAM_VALUE - len("max-age=5"))
+    assert private_cache_control("max-age=5" + padding) == "private, max-age=5"
+    padding = " " * (MAX_UPSTREAM_VALUE - len("Accept"))
+    assert merge_vary("Accept" + padding) == "Authorization, Origin, Accept"
+
+
 @pytest.mark.parametrize(
     "hostile", [" " * 4095 + "\x00", '"' * 4096, 'a="' + "\\" * 4093, "a=" * 2048]
 )

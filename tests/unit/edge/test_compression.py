@@ -17,9 +17,9 @@ from bff.edge.compression import (
     negotiate,
     worth_compressing,
 )
+from tests.unit.edge.conftest import CpuSeconds
 
 PROFILES = Path(__file__).parents[2] / "fixtures" / "nexudus" / "profiles.json"
-from tests.unit.edge.conftest import CpuSeconds
 
 
 @pytest.mark.parametrize(

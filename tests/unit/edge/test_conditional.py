@@ -10,9 +10,9 @@ import pytest
 
 from bff.edge.compression import Encoding
 from bff.edge.conditional import MAX_IF_NONE_MATCH, etag, matches
+from tests.unit.edge.conftest import CpuSeconds
 
 TAG = etag([b"space", b"body"], Encoding.BR)
-from tests.unit.edge.conftest import CpuSeconds
 
 
 def test_an_etag_is_a_quoted_url_safe_text_that_ends_in_its_encoding() -> None:

@@ -27,6 +27,7 @@ STATUSES: dict[type[errors.BffError], int] = {
     errors.ParameterError: 400,
     errors.HeaderError: 400,
     errors.CredentialsError: 401,
+    errors.MissingCredentials: 401,
     errors.TargetError: 404,
     errors.BodyTooLarge: 413,
     errors.UnknownHost: 421,

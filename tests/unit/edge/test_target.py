@@ -19,6 +19,7 @@ from bff.errors import ParameterError, ShapeError, TargetError
 from tests.unit.edge.conftest import CpuSeconds
 
 OURS = frozenset({"_shape", "coworkerId"})
+KNOWN = "This route takes `_shape`, `coworkerId`."
 
 
 @pytest.mark.parametrize(
@@ -191,11 +192,13 @@ def test_a_query_may_be_sparse(query: bytes, expected: dict[str, str]) -> None:
         (b"_shap=a", "The parameter `_shap` is unknown; did you mean `_shape`?"),
         (b"_SHAPE=a", "The parameter `_SHAPE` is unknown; did you mean `_shape`?"),
         (b"coworkerid=1", "The parameter `coworkerid` is unknown; did you mean `coworkerId`?"),
-        (b"zzz=a", "The parameter `zzz` is unknown. This route takes `_shape`, `coworkerId`."),
-        (b"=a", "The query has an unknown parameter. This route takes `_shape`, `coworkerId`."),
+        (b"zzz=a", f"The parameter `zzz` is unknown. {KNOWN}"),
+        (b"z" * 24, f"The parameter `{'z' * 24}` is unknown. {KNOWN}"),
+        (b"z" * 25, f"The query has an unknown parameter. {KNOWN}"),
+        (b"=a", f"The query has an unknown parameter. {KNOWN}"),
         (
             b"%0d%0a=a",
-            "The query has an unknown parameter. This route takes `_shape`, `coworkerId`.",
+            f"The query has an unknown parameter. {KNOWN}",
         ),
         (b"_shape=a&_shape=a", "The parameter `_shape` is sent more than once; send it once."),
         (b"_shape=a&%5fshape=", "The parameter `_shape` is sent more than once; send it once."),

@@ -1,0 +1,5 @@
+"""`python -m bff` is the `bff` command."""
+
+from bff.cli import main
+
+main()

@@ -1,0 +1,111 @@
+"""The refusals: each problem type of the catalogue, and Nexudus' own errors, passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+import orjson
+
+from bff.edge.openapi.notation import Json, media, ref, refs
+from bff.edge.problems import PROBLEMS, Problem, ProblemType
+
+EXAMPLE_REQUEST_ID: Final = "5f3a1c0e9b7d4e2f8a6b4c2d0e1f3a5b"
+NEXUDUS: Final = "nexudus"
+"""The component for what Nexudus refuses itself."""
+
+_PROBLEM_JSON: Final = "application/problem+json"
+_BY_SLUG: Final[Mapping[str, ProblemType]] = {kind.slug: kind for kind in PROBLEMS}
+_OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
+    401: ("WWW-Authenticate",),
+    405: ("Allow",),
+    503: ("Retry-After",),
+}
+
+
+def responses() -> Json:
+    """`components.responses`: one for each problem type, and Nexudus' own refusal."""
+    return {**{kind.slug: _told((kind,)) for kind in PROBLEMS}, NEXUDUS: _passed_on()}
+
+
+def examples() -> Json:
+    """A document of each problem type, as it is really sent."""
+    return {kind.slug: _example(kind) for kind in PROBLEMS}
+
+
+def refusals(*slugs: str, nexudus: Iterable[int] = ()) -> Json:
+    """Responses by status for the problem types of a route.
+
+    `nexudus`: the statuses with which Nexudus may refuse as well, or alone.
+    """
+    by_status: dict[int, list[ProblemType]] = {status: [] for status in nexudus}
+    upstream = frozenset(by_status)
+    for slug in slugs:
+        kind = _BY_SLUG[slug]
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        str(status): _refusal(kinds, by_nexudus=status in upstream)
+        for status, kinds in sorted(by_status.items())
+    }
+
+
+def _refusal(kinds: Sequence[ProblemType], *, by_nexudus: bool) -> Json:
+    if not kinds:
+        return ref("responses", NEXUDUS)
+    if by_nexudus:
+        return _told_or_passed_on(kinds)
+    return ref("responses", kinds[0].slug) if len(kinds) == 1 else _told(kinds)
+
+
+def _told(kinds: Sequence[ProblemType]) -> Json:
+    special = _OF_STATUS.get(kinds[0].status, ())
+    return {
+        "description": "\n\n".join(f"{kind.title}. {kind.remedy}" for kind in kinds),
+        "headers": {
+            "Cache-Control": ref("headers", "No-Store"),
+            "Vary": ref("headers", "Problem-Vary"),
+            **refs("headers", ("X-Request-Id", *special)),
+        },
+        "content": media(_PROBLEM_JSON, _schema(kinds), [kind.slug for kind in kinds]),
+    }
+
+
+def _passed_on() -> Json:
+    return {
+        "description": "Nexudus' own refusal, unchanged: its body, if it has one, and its "
+        "`Retry-After`. Throttling is a 409 with `Retry-After` and no body.",
+        "headers": {
+            "Retry-After": ref("headers", "Nexudus-Retry-After"),
+            **refs("headers", ("X-Request-Id",)),
+        },
+        "content": media("*/*", {}),
+    }
+
+
+def _told_or_passed_on(kinds: Sequence[ProblemType]) -> Json:
+    """Nothing is required of the headers: which of the two it is shows in the content type."""
+    told = _told(kinds)
+    return {
+        "description": f"{told['description']}\n\nOr Nexudus' own refusal, unchanged, which is "
+        f"not `{_PROBLEM_JSON}`.",
+        "headers": refs("headers", ("X-Request-Id",)),
+        "content": {
+            **media(_PROBLEM_JSON, _schema(kinds), [k.slug for k in kinds]),
+            **media("*/*", {}),
+        },
+    }
+
+
+def _schema(kinds: Sequence[ProblemType]) -> Json:
+    exactly: Json = {
+        "type": {"enum": [kind.uri for kind in kinds]},
+        "status": {"const": kinds[0].status},
+    }
+    return {"allOf": [ref("schemas", "Problem")], "properties": exactly}
+
+
+def _example(kind: ProblemType) -> Json:
+    document: object = orjson.loads(Problem(kind, kind.remedy, EXAMPLE_REQUEST_ID).body())
+    status = HTTPStatus(kind.status)
+    return {"summary": f"{status.value} {status.phrase}", "value": document}
