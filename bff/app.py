@@ -3,7 +3,7 @@
 ExchangeMiddleware   request id, one log line, metrics
 └─ Cors              preflights answered here
    └─ ProblemMiddleware   every named error as a problem document
-      └─ SpaceMiddleware  Host -> space, or 421
+      └─ SpaceMiddleware  Host -> space
          └─ routes   health, ops, webhooks, openapi; everything else: Front
             └─ Front cached routes by exact target; the rest is relayed
 """
@@ -64,7 +64,8 @@ from bff.ops.admin import Admin
 from bff.ops.health import Health
 from bff.session.bootstrap import Bootstrap
 from bff.session.fetcher import Fetcher
-from bff.session.reads import Policy, Reads
+from bff.session.reading import Policy
+from bff.session.reads import Reads
 from bff.session.sharing import Sampling, Sharing
 from bff.session.writes import Writes
 from bff.settings import Settings, load
@@ -73,8 +74,6 @@ from bff.shape import DEFAULTS, NamedShapes
 log = structlog.get_logger("bff.app")
 
 WEBHOOK_MEMORY_S = 86_400.0
-OWN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Answered whatever the Host is: probes and scrapers come by address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         tiers.cache, tiers.flights, tiers.invalidator, fetcher.fetch, _policies(settings), clock
     )
     sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
-    writes = Writes(reads, tiers.invalidator)
+    writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
     receiver = _receiver(settings, tiers, clock)
 
     endpoints = Endpoints(
@@ -137,6 +136,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             await sharing.start(names)
             stack.push_async_callback(sharing.aclose)
             stack.push_async_callback(receiver.aclose)
+            stack.push_async_callback(writes.aclose)
             stack.enter_context(health.serving())
             yield
 
@@ -154,7 +154,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             Middleware(ExchangeMiddleware, clock, metrics),
             *_cors(settings),
             Middleware(ProblemMiddleware),
-            Middleware(SpaceMiddleware, table, OWN_PATHS),
+            Middleware(SpaceMiddleware, table),
         ],
         exception_handlers={HTTPException: problem_of_routing},
         lifespan=lifespan,

@@ -39,12 +39,20 @@ class Resource:
     accepts: Callable[[object], bool]
     document_tags: Callable[[Json], frozenset[str]]
     negative: frozenset[int] = field(default=frozenset())
+    absent: bytes = b"{}"
+    """The JSON that stands in the bootstrap for a session that has no such document."""
     secret: tuple[str, ...] | None = None
     """Path of the member that mirrors the caller's token."""
 
     def path_for(self, ident: str) -> str:
         """Path of one document; `ident` was validated as an id, or is empty."""
         return self.path.format(id=ident)
+
+    def ident_of(self, active: int | None) -> str | None:
+        """Which document belongs to a session that acts as profile `active`; None if none does."""
+        if self.scope is not Scope.COWORKER:
+            return ""
+        return None if active is None else str(active)
 
     def tags_for(self, document: object, ident: str) -> tuple[str, ...]:
         """What drops a document; `document` is None for a negative answer."""
@@ -143,8 +151,11 @@ RELATED = Resource(
     accepts=_accepts_related,
     document_tags=_related_tags,
     negative=frozenset({404}),
+    absent=b'{"RelatedProfiles":[],"Threads":[]}',
 )
 TABLE: tuple[Resource, ...] = (PROFILES, RELATED)
+PARTS: tuple[Resource, ...] = tuple(row for row in TABLE if row is not PROFILES)
+"""What the bootstrap document holds beside the profile list."""
 ALL_TAGS = frozenset(
     [*(tags.resource(row.name) for row in TABLE), tags.resource(tags.PROOF_RESOURCE)]
 )

@@ -18,7 +18,6 @@ import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import RedisError
 
 from bff.cache.remote import LIVE_MS, RemoteStore, script
 from bff.clock import Clock
@@ -27,9 +26,20 @@ HEARTBEAT_S = 0.5
 LEASE_S = 2.0
 FORGET_MS = 10_000
 MAX_WAITERS = 4096
-assert LEASE_S * 1000 < LIVE_MS, "a process must stop trusting before its peers stop waiting"
 
 log = structlog.get_logger("bff.bus")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between heartbeats, and for which one that came back is believed."""
+
+    heartbeat_s: float = HEARTBEAT_S
+    lease_s: float = LEASE_S
+
+    def __post_init__(self) -> None:
+        if self.lease_s * 1000 >= LIVE_MS:
+            raise ValueError("a process must stop trusting before its peers stop waiting for it")
 
 
 class Bus(Protocol):
@@ -83,7 +93,7 @@ class Listener:
 
 
 class RedisBus:
-    """The bus over Redis pub/sub; `client` is a connection pool of its own."""
+    """The bus over Redis pub/sub; `client` is a connection pool of its own, to listen with."""
 
     def __init__(
         self,
@@ -92,22 +102,21 @@ class RedisBus:
         spaces: Sequence[str],
         listener: Listener,
         clock: Clock,
+        pace: Pace = Pace(),
     ) -> None:
         self._client = client
         self._store = store
         self._spaces = tuple(spaces)
         self._listener = listener
         self._clock = clock
+        self._pace = pace
         self._lease_until = float("-inf")
         self._waiters: dict[str, _Waiter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._was_trusted = False
-        self._heartbeat = client.register_script(script("heartbeat"))
-        # In the slot of the first space, so that the heartbeat is one script on a cluster too.
-        self._own_channel = self._channel_of(store.process)
-
-    def _channel_of(self, process: str) -> str:
-        return f"{self._store.keyspace.base(self._spaces[0])}to:{process}"
+        self._standing = asyncio.Event()
+        self._heartbeat = store.client.register_script(script("heartbeat"))
+        self._inbox = store.keyspace.inbox(store.process)
 
     @property
     def trusted(self) -> bool:
@@ -127,17 +136,18 @@ class RedisBus:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._lease_until = float("-inf")
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(0.5):
+        # Peers wait for a process that is registered; one that is gone says so if it can.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(self._pace.heartbeat_s):
                 for space in self._spaces:
-                    await self._client.zrem(self._store.registry(space), self._store.process)
+                    await self._store.client.zrem(self._store.registry(space), self._store.process)
         await self._client.aclose()
 
     async def acknowledged(self, message_id: str, peers: frozenset[str]) -> bool:
         waiter = self._waiters.setdefault(message_id, _Waiter())
         try:
             # A peer that stays silent for a whole lease has stopped trusting its copies by itself.
-            async with asyncio.timeout(LEASE_S):
+            async with asyncio.timeout(self._pace.lease_s):
                 while not peers <= waiter.received:
                     waiter.changed.clear()
                     await waiter.changed.wait()
@@ -149,69 +159,105 @@ class RedisBus:
         return True
 
     def _distrust(self, reason: str) -> None:
+        """Only what was trusted is dropped: a process that stays alone keeps its own copies."""
         self._lease_until = float("-inf")
         if self._was_trusted:
             self._was_trusted = False
             log.warning("bus_lost", reason=reason)
-        self._listener.lost()
+            self._listener.lost()
 
     async def _beat(self) -> None:
-        process = self._store.process
         while True:
-            sent = self._clock.monotonic()
-            message = orjson.dumps({"beat": sent})
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(LEASE_S):
-                    for space in self._spaces[1:]:
-                        await self._heartbeat(
-                            keys=[self._store.registry(space)],
-                            args=[process, self._own_channel, b"{}", FORGET_MS],
-                        )
-                    await self._heartbeat(
-                        keys=[self._store.registry(self._spaces[0])],
-                        args=[process, self._own_channel, message, FORGET_MS],
-                    )
+            # Peers wait for the answer of whoever is registered: only a listener registers.
+            await self._standing.wait()
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self._pace.lease_s):
+                    await self._register()
             _ = self.trusted  # notices an expired lease even when nobody asks
-            await self._clock.sleep(HEARTBEAT_S)
+            await self._clock.sleep(self._pace.heartbeat_s)
+
+    async def _register(self) -> None:
+        """In every space first, then the heartbeat: whoever trusts is known to all its peers."""
+        message = orjson.dumps({"beat": self._clock.monotonic()})
+        first, *others = (self._store.registry(space) for space in self._spaces)
+        args: list[str | bytes | int] = [self._store.process, FORGET_MS]
+        for registry in others:
+            await self._heartbeat([registry], args)
+        await self._heartbeat([first], [*args, self._inbox, message])
 
     async def _listen(self) -> None:
         while True:
+            reason = "silent"
             try:
-                async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
-                    channels = [self._store.bus_channel(space) for space in self._spaces]
-                    await subscription.subscribe(*channels, self._own_channel)
-                    # What was published before the subscription stood was not heard.
-                    self._distrust("subscribing")
-                    await self._hear(subscription)
-            except (RedisError, OSError) as error:
-                self._distrust(type(error).__name__)
-            await self._clock.sleep(HEARTBEAT_S / 5)
+                async with self._client.pubsub() as subscription:
+                    async with asyncio.timeout(self._pace.lease_s):
+                        channels = [self._store.bus_channel(space) for space in self._spaces]
+                        await subscription.subscribe(*channels, self._inbox)
+                    await self._hear(subscription, {*channels, self._inbox})
+            except Exception as error:
+                reason = type(error).__name__
+            self._standing.clear()
+            self._distrust(reason)
+            await self._clock.sleep(self._pace.heartbeat_s / 5)
 
-    async def _hear(self, subscription: PubSub) -> None:
+    async def _hear(self, subscription: PubSub, unconfirmed: set[str]) -> None:
         """Until the connection breaks, or has been silent for two leases (a half-open one)."""
         heard = self._clock.monotonic()
-        while self._clock.monotonic() - heard < 2 * LEASE_S:
-            message = await subscription.get_message(timeout=LEASE_S)
-            if message is not None:
-                heard = self._clock.monotonic()
+        while self._clock.monotonic() - heard < 2 * self._pace.lease_s:
+            message = await subscription.get_message(timeout=self._pace.lease_s)
+            if message is None:
+                continue
+            heard = self._clock.monotonic()
+            if message["type"] == "message":
                 await self._receive(message["data"])
+                continue
+            unconfirmed.discard(message["channel"].decode())
+            if not unconfirmed:
+                # What was published before now was not heard, so what was kept, or asked for,
+                # before now is not trusted. A subscription that stands again counts as a new one.
+                self._listener.lost()
+                self._standing.set()
 
     async def _receive(self, data: bytes) -> None:
-        message = orjson.loads(data)
-        if "beat" in message:
-            lease = message["beat"] + LEASE_S
-            if lease > self._clock.monotonic():
-                self._lease_until = max(self._lease_until, lease)
-                self._was_trusted = True
-        elif "ack" in message:
-            waiter = self._waiters.get(message["ack"])
-            if waiter is None:  # before its waiter, or after it gave up
-                waiter = self._waiters[message["ack"]] = _Waiter()
-                if len(self._waiters) > MAX_WAITERS:
-                    del self._waiters[next(iter(self._waiters))]
-            waiter.received.add(message["from"])
-            waiter.changed.set()
-        elif "tags" in message and message["from"] != self._store.process:
-            self._listener.apply(message["space"], frozenset(message["tags"]))
-            reply = orjson.dumps({"ack": message["id"], "from": self._store.process})
-            await self._client.publish(self._channel_of(message["from"]), reply)
+        try:
+            message: object = orjson.loads(data)
+        except ValueError:
+            message = None
+        match message:
+            case {"beat": int() | float() as sent}:
+                self._believe(sent)
+            case {"ack": str(message_id), "from": str(peer)}:
+                self._acknowledge(message_id, peer)
+            case {"from": self._store.process}:
+                pass
+            case {"id": str(sent_id), "from": str(peer), "space": str(space), "tags": list(tags)}:
+                self._listener.apply(space, frozenset(str(tag) for tag in tags))
+                await self._reply(peer, sent_id)
+            case _:
+                # Perhaps an invalidation, by a process of another version: then of anything.
+                log.warning("bus_message_unknown", bytes=len(data))
+                self._listener.lost()
+
+    def _believe(self, sent: float) -> None:
+        now = self._clock.monotonic()
+        if sent <= now < sent + self._pace.lease_s:
+            self._lease_until = max(self._lease_until, sent + self._pace.lease_s)
+            self._was_trusted = True
+
+    def _acknowledge(self, message_id: str, peer: str) -> None:
+        waiter = self._waiters.get(message_id)
+        if waiter is None:  # before its waiter, or after it gave up
+            waiter = self._waiters[message_id] = _Waiter()
+            if len(self._waiters) > MAX_WAITERS:
+                del self._waiters[next(iter(self._waiters))]
+        waiter.received.add(peer)
+        waiter.changed.set()
+
+    async def _reply(self, peer: str, message_id: str) -> None:
+        reply = orjson.dumps({"ack": message_id, "from": self._store.process})
+        try:
+            async with asyncio.timeout(self._pace.heartbeat_s):
+                await self._store.client.publish(self._store.keyspace.inbox(peer), reply)
+        except Exception as error:
+            # The peer then waits for a lease; what it dropped is dropped here all the same.
+            log.warning("invalidation_unanswered", reason=type(error).__name__)

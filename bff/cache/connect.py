@@ -9,10 +9,13 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 EMBEDDED_URL = "embedded://"
 CONNECT_TIMEOUT_S = 0.5
+HUNG_S = 5.0
+"""A connection that is silent for so long in the middle of an answer is given up."""
 POOL_SIZE = 64
 
 
@@ -23,9 +26,9 @@ def connect(url: str) -> Redis:
     """
     scheme = url.partition("://")[0]
     if scheme == "embedded":
-        from fakeredis import FakeAsyncRedis  # noqa: PLC0415 - only the embedded cache loads it
+        from bff.cache.embedded import EmbeddedRedis  # noqa: PLC0415 - only this cache loads it
 
-        return cast(Redis, FakeAsyncRedis(version=(7,)))
+        return cast(Redis, EmbeddedRedis())
     if scheme == "redis+sentinel":
         return _sentinel(url)
     if scheme == "redis+cluster":
@@ -44,8 +47,12 @@ def connect_for_messages(url: str) -> Redis:
 def _options() -> dict[str, Any]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": HUNG_S,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
+        # With them on, which they are by default, redis-py does not look whether a pooled
+        # connection was closed or holds a stray answer before it is used again.
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
 
 

@@ -94,9 +94,12 @@ class Proof:
     def unpack(data: bytes) -> Proof:
         """Raises EnvelopeError on any form that `pack` does not write."""
         try:
-            form, accepted_at, user, coworkers = orjson.loads(data)
-        except (ValueError, TypeError):
+            stored: object = orjson.loads(data)
+        except ValueError:
             raise EnvelopeError("stored proof is not readable") from None
-        if form != _FORM:
-            raise EnvelopeError(f"stored proof has form {form}, this process reads {_FORM}")
-        return Proof(float(accepted_at), int(user), tuple(int(c) for c in coworkers))
+        match stored:
+            case [int(form), int() | float() as accepted_at, int(user), list(coworkers)] if (
+                form == _FORM and all(isinstance(one, int) for one in coworkers)
+            ):
+                return Proof(float(accepted_at), user, tuple(coworkers))
+        raise EnvelopeError(f"stored proof has another form, this process reads {_FORM}")

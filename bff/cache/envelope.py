@@ -47,7 +47,9 @@ class Sealer:
         self._decompressor = zstandard.ZstdDecompressor()
 
     def seal(self, plain: bytes, binding: Binding) -> bytes:
-        """Compress and encrypt `plain` under the writing secret."""
+        """Compress and encrypt under the writing secret. Raises EnvelopeError past the limit."""
+        if len(plain) > MAX_PLAIN_BYTES:
+            raise EnvelopeError("value is larger than any that is read")
         packed, codec = plain, _CODEC_RAW
         if len(plain) > _SMALL_BYTES:
             packed, codec = self._compressor.compress(plain), _CODEC_ZSTD

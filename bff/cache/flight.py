@@ -80,6 +80,10 @@ class Flights:
             if flight.space == space and (everything or not tags.isdisjoint(flight.tags)):
                 del self._joinable[key]
 
+    def detach_all(self) -> None:
+        """Let no later caller join any flight that is under way."""
+        self._joinable.clear()
+
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it has ended."""
         self._closed = True
@@ -90,6 +94,8 @@ class Flights:
     def _start(
         self, key: str, space: str, tags: frozenset[str], work: Callable[[], Awaitable[T]]
     ) -> _Flight:
+        if self._closed:
+            raise RuntimeError("flights are closed")
         coroutine = cast(Coroutine[Any, Any, object], work())
         task: asyncio.Task[object] = asyncio.create_task(coroutine, name=f"flight {key}")
         flight = _Flight(space, tags, task)

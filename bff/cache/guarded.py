@@ -6,15 +6,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import structlog
+
 from bff.cache.keys import Container
 from bff.cache.store import Invalidated, Loaded, Put, Store
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
 
+log = structlog.get_logger("bff.cache")
+
 T = TypeVar("T")
 
 FAILURES_TO_OPEN = 3
 PROBE_S = 0.25
+CONCURRENT = 32
+"""Calls under way at once. What more there is waits its turn here: the time that a burst of calls
+spends on this process's own event loop must not count as the store's."""
 
 
 class GuardedStore:
@@ -27,6 +34,7 @@ class GuardedStore:
     def __init__(self, inner: Store, clock: Clock) -> None:
         self.inner = inner
         self._clock = clock
+        self._turns = asyncio.Semaphore(CONCURRENT)
         self._failures = 0
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
@@ -73,17 +81,22 @@ class GuardedStore:
             self._probe = asyncio.create_task(self._recover(), name="store probe")
 
     async def _call(self, operation: Callable[[], Awaitable[T]]) -> T:
-        if self._probe is not None:
-            raise StoreUnavailable("the store is away")
-        try:
-            result = await operation()
-        except StoreUnavailable:
-            self._failures += 1
-            if self._failures >= FAILURES_TO_OPEN:
-                self.keep_away()
-            raise
+        self._refuse_while_away()
+        async with self._turns:
+            self._refuse_while_away()
+            try:
+                result = await operation()
+            except StoreUnavailable:
+                self._failures += 1
+                if self._failures >= FAILURES_TO_OPEN:
+                    self.keep_away()
+                raise
         self._failures = 0
         return result
+
+    def _refuse_while_away(self) -> None:
+        if self._probe is not None:
+            raise StoreUnavailable("the store is away")
 
     async def _recover(self) -> None:
         while True:
@@ -93,6 +106,10 @@ class GuardedStore:
                 if self.on_recovery is not None:
                     await self.on_recovery()
             except StoreUnavailable:
+                continue
+            except Exception:
+                # A probe that ends by anything but success would keep the store away for ever.
+                log.exception("store_probe_failed")
                 continue
             self._failures = 0
             self._probe = None

@@ -5,11 +5,13 @@ An invalidation that the store could not take is kept and delivered before the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 
+from bff.cache import tags as tagging
 from bff.cache.bus import Bus
 from bff.cache.flight import Flights
 from bff.cache.guarded import GuardedStore
@@ -18,7 +20,12 @@ from bff.errors import StoreUnavailable
 
 log = structlog.get_logger("bff.cache")
 
+Dropped = tuple[str, frozenset[str]]
+"""A space and the tags dropped in it."""
+
 MAX_PENDING = 10_000
+EVERYTHING = frozenset(("r:profiles", "r:related", "r:proof"))
+"""The tags of all documents of a space; a test compares them with the declared resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Invalidator:
         self._memory = memory
         self._flights = flights
         self._observe = observe
-        self._pending: dict[tuple[str, frozenset[str]], None] = {}
+        self._pending: dict[Dropped, None] = {}
         self.bus: Bus | None = None
         self.on_applied: Callable[[str, frozenset[str]], None] = lambda _space, _tags: None
         store.on_recovery = self.deliver_pending
@@ -58,26 +65,29 @@ class Invalidator:
 
     def apply(self, space: str, tags: frozenset[str]) -> None:
         """Drop in this process only; what the bus calls for others' invalidations."""
-        self._memory.drop(space, tags)
-        self._flights.detach(space, tags)
+        self._drop(space, tags)
         self.on_applied(space, tags)
 
     def lost(self) -> None:
         """Others' invalidations may have been missed: nothing held here is trusted any more."""
         self._memory.clear()
+        self._flights.detach_all()
 
     async def invalidate(self, space: str, tags: frozenset[str], cause: str) -> Reach:
         """Drop everything that carries one of `tags`; returns once no process serves it."""
         self.apply(space, tags)
         try:
             done = await self._store.invalidate(space, tags)
+        except asyncio.CancelledError:
+            self._keep(space, tags)  # whether the store took it, nobody will learn
+            raise
         except StoreUnavailable as error:
             self._keep(space, tags)
             log.warning("invalidation_pending", space=space, cause=cause, reason=str(error))
             reach = Reach(stored=False, everywhere=False)
         else:
             # A fetch that began between the first drop and the store's is fenced by the second.
-            self.apply(space, tags)
+            self._drop(space, tags)
             assert self.bus is not None
             everywhere = await self.bus.acknowledged(done.message_id, done.peers)
             reach = Reach(stored=True, everywhere=everywhere)
@@ -86,14 +96,32 @@ class Invalidator:
 
     async def deliver_pending(self) -> None:
         """Deliver what was kept, through the unguarded store; raises StoreUnavailable."""
-        for space, tags in list(self._pending):
-            await self._store.inner.invalidate(space, tags)
+        while self._pending:  # those that come meanwhile too: until then the store is not used
+            space, tags = next(iter(self._pending))
             del self._pending[(space, tags)]
+            try:
+                await self._store.inner.invalidate(space, tags)
+            except BaseException:
+                self._pending[(space, tags)] = None
+                raise
+
+    def _drop(self, space: str, tags: frozenset[str]) -> None:
+        self._memory.drop(space, tags)
+        self._flights.detach(space, tags)
 
     def _keep(self, space: str, tags: frozenset[str]) -> None:
         self._pending[(space, tags)] = None
         if len(self._pending) > MAX_PENDING:
-            # Too many to remember one by one: the space's documents all go instead.
-            everything = frozenset(("r:profiles", "r:related", "r:proof"))
-            self._pending = {(s, everything): None for s, _ in self._pending}
+            self._pending = _merged(self._pending)
         self._store.keep_away()
+        # What was read from the store while it was asked is from before.
+        self._drop(space, tags)
+
+
+def _merged(pending: Iterable[Dropped]) -> dict[Dropped, None]:
+    """Too many to remember one by one: all documents of their spaces go instead."""
+    merged: dict[str, frozenset[str]] = {}
+    for space, tags in pending:
+        news = {tag for tag in tags if not tag.startswith(tagging.DROPPING)}
+        merged[space] = merged.get(space, EVERYTHING) | news
+    return dict.fromkeys(merged.items())

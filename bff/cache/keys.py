@@ -81,3 +81,7 @@ class KeySpace:
     def container(self, container: Container) -> str:
         """Name of a container's hash."""
         return self.base(container.space) + container.label
+
+    def inbox(self, process: str) -> str:
+        """Channel of one process; of no space, so that peers that serve other spaces know it."""
+        return f"{self.prefix}:{LAYOUT}:to:{escape(process)}"

@@ -10,14 +10,21 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
-OVERHEAD_BYTES = 600
-"""What one item costs beside its payload: key, record, tag index; measured in the tests."""
+ITEM_BYTES = 560
+"""What one item costs beside its payload: record, place in the order; the tests measure it."""
+MEMBER_BYTES = 250
+"""What each tag of an item costs: its text, and the item's place under it."""
+TAG_BYTES = 150
+"""What each tag costs that any item carries: its place in the index."""
 _REMEMBERED_DROPS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One item: `expires` in monotonic seconds; `tags` include the space's name."""
+    """One item: `cost` of its payload in bytes, `expires` in monotonic seconds.
+
+    `tags` include the space's name.
+    """
 
     value: object
     cost: int
@@ -30,9 +37,9 @@ class Memory:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.used_bytes = 0
         self.evictions = 0
         self._items: OrderedDict[Hashable, Held] = OrderedDict()
+        self._items_bytes = 0
         self._by_tag: dict[tuple[str, str], set[Hashable]] = {}
         self._sequence = 0
         self._floor = 0
@@ -40,6 +47,11 @@ class Memory:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def used_bytes(self) -> int:
+        """What all items and their index take; never above `max_bytes` between calls."""
+        return self._items_bytes + TAG_BYTES * len(self._by_tag)
 
     def ticket(self) -> int:
         """Marks the moment before a read whose result may be put later."""
@@ -60,12 +72,11 @@ class Memory:
         """Keep a value unless something among its tags was dropped after `ticket`."""
         if self.overtaken(held.tags, ticket):
             return False
-        cost = held.cost + OVERHEAD_BYTES
-        if cost > self.max_bytes:
-            return False
         self._remove(key)
+        if _bytes_of(held) + TAG_BYTES * len(held.tags) > self.max_bytes:
+            return False
         self._items[key] = held
-        self.used_bytes += cost
+        self._items_bytes += _bytes_of(held)
         for tag in held.tags:
             self._by_tag.setdefault(tag, set()).add(key)
         while self.used_bytes > self.max_bytes:
@@ -101,16 +112,21 @@ class Memory:
         self._drops.clear()
         self._items.clear()
         self._by_tag.clear()
-        self.used_bytes = 0
+        self._items_bytes = 0
 
     def _remove(self, key: Hashable) -> bool:
         held = self._items.pop(key, None)
         if held is None:
             return False
-        self.used_bytes -= held.cost + OVERHEAD_BYTES
+        self._items_bytes -= _bytes_of(held)
         for tag in held.tags:
             keys = self._by_tag[tag]
             keys.discard(key)
             if not keys:
                 del self._by_tag[tag]
         return True
+
+
+def _bytes_of(held: Held) -> int:
+    """What one item takes, the index of its tags aside."""
+    return held.cost + ITEM_BYTES + MEMBER_BYTES * len(held.tags)

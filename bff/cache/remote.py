@@ -8,12 +8,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Sequence
-from contextlib import asynccontextmanager
 from importlib import resources
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
-from redis.exceptions import RedisError
 
 from bff.cache import tags as tagging
 from bff.cache.keys import Container, KeySpace, escape
@@ -21,14 +19,16 @@ from bff.cache.store import Invalidated, Loaded, Put, Raw, header
 from bff.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from redis.asyncio import Redis
+
+T = TypeVar("T")
 
 FENCE_MS = 120_000
 """How long an invalidation is remembered for fetches under way; far above any deadline."""
 LIVE_MS = 3_000
 """A process whose last heartbeat is older holds no copies that it would serve."""
+MAX_FIELDS = 256
+"""Most documents of one container; one more empties it first."""
 PROOF_FIELD = escape(tagging.PROOF_RESOURCE) + "||"
 
 
@@ -38,7 +38,11 @@ def script(name: str) -> str:
 
 
 class RemoteStore:
-    """A `Store` on a redis-py asyncio client. `process` names this process to its peers."""
+    """A `Store` on a redis-py asyncio client. `process` names this process to its peers.
+
+    A caller waits `timeout_s` at most. The command itself runs to its own end: a connection is
+    never given up in the middle of an answer, and one that is slow to open serves the next caller.
+    """
 
     def __init__(
         self, client: Redis, keyspace: KeySpace, *, process: str, timeout_s: float = 0.05
@@ -47,6 +51,7 @@ class RemoteStore:
         self.keyspace = keyspace
         self.process = process
         self._timeout_s = timeout_s
+        self._running: set[asyncio.Future[Any]] = set()
         self._load = client.register_script(script("load"))
         self._save = client.register_script(script("save"))
         self._invalidate = client.register_script(script("invalidate"))
@@ -63,12 +68,10 @@ class RemoteStore:
         base = self.keyspace.base(space)
         keys = [base + "clock", *(self.keyspace.container(c) for c, _ in wants)]
         args = [base + "g:", *(field for _, field in wants)]
-        async with self._translated():
-            reply = cast("list[bytes | None]", await self._load(keys=keys, args=args))
-        stamp = reply[0]
-        if stamp is None:
-            raise StoreUnavailable("the store answered without a stamp")
-        return Loaded(int(stamp), tuple(_parse(value) for value in reply[1:]))
+        stamp, *values = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
+        if stamp is None or len(values) != len(wants):
+            raise StoreUnavailable("the store gave another answer than the script's")
+        return Loaded(int(stamp), tuple(_parse(value) for value in values))
 
     async def save(
         self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
@@ -81,10 +84,10 @@ class RemoteStore:
             f"{base}f:{container.label}",
         ]
         args: list[str | bytes | int] = [base + "g:", stamp, int(ttl_s * 1000), " ".join(tags)]
+        args.append(MAX_FIELDS)
         for put in puts:
             args += [put.field, header(stamp, put.tags) + put.sealed]
-        async with self._translated():
-            return bool(await self._save(keys=keys, args=args))
+        return bool(await self._answer(self._save(keys, args)))
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         base = self.keyspace.base(space)
@@ -95,51 +98,63 @@ class RemoteStore:
         keys = [base + "clock", self.registry(space)]
         args: list[str | bytes | int] = [base, FENCE_MS, self.bus_channel(space), message]
         args += [LIVE_MS, PROOF_FIELD, *sorted(tags)]
-        async with self._translated():
-            reply = cast("list[bytes]", await self._invalidate(keys=keys, args=args))
-        peers = frozenset(name.decode() for name in reply[1:]) - {self.process}
-        return Invalidated(int(reply[0]), message_id, peers)
+        stamp, *live = cast("list[bytes]", await self._answer(self._invalidate(keys, args)))
+        peers = frozenset(name.decode("ascii", "replace") for name in live) - {self.process}
+        return Invalidated(int(stamp), message_id, peers)
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         key = f"{self.keyspace.base(space)}once:{escape(name)}"
-        async with self._translated():
-            return bool(await self.client.set(key, b"1", nx=True, px=int(ttl_s * 1000)))
+        return bool(await self._answer(self.client.set(key, b"1", nx=True, px=int(ttl_s * 1000))))
 
     async def flag(self, space: str, name: str) -> str | None:
-        async with self._translated():
-            value = await self.client.get(f"{self.keyspace.base(space)}flag:{escape(name)}")
-        return value.decode() if isinstance(value, bytes) else None
+        value = await self._answer(self.client.get(self._flag_key(space, name)))
+        return value.decode(errors="replace") if isinstance(value, bytes) else None
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
-        key = f"{self.keyspace.base(space)}flag:{escape(name)}"
-        async with self._translated():
-            if value is None:
-                await self.client.delete(key)
-            else:
-                await self.client.set(key, value)
+        key = self._flag_key(space, name)
+        if value is None:
+            await self._answer(self.client.delete(key))
+        else:
+            await self._answer(self.client.set(key, value))
 
     async def ping(self) -> None:
-        async with self._translated():
-            await cast("Awaitable[Any]", self.client.ping())
+        await self._answer(cast("Awaitable[Any]", self.client.ping()))
 
     async def aclose(self) -> None:
+        for command in self._running:
+            command.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         await self.client.aclose()
 
-    @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
+    def _flag_key(self, space: str, name: str) -> str:
+        return f"{self.keyspace.base(space)}flag:{escape(name)}"
+
+    async def _answer(self, command: Awaitable[T]) -> T:
         """The one seam between redis-py's failures and ours."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield
-        except TimeoutError:
-            raise StoreUnavailable(f"no answer within {self._timeout_s * 1000:.0f} ms") from None
-        except (RedisError, OSError) as error:
+        running = asyncio.ensure_future(command)
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        done, _ = await asyncio.wait((running,), timeout=self._timeout_s)
+        if not done:
+            raise StoreUnavailable(f"no answer within {self._timeout_s * 1000:.0f} ms")
+        if running.cancelled():
+            raise StoreUnavailable("closed")
+        error = running.exception()
+        if isinstance(error, Exception):
+            # Not only RedisError: the cluster client has failures of its own, and a connection
+            # that breaks at a bad moment shows as AttributeError or RuntimeError.
             raise StoreUnavailable(type(error).__name__) from error
+        return running.result()
+
+    def _ended(self, command: asyncio.Future[Any]) -> None:
+        self._running.discard(command)
+        if not command.cancelled():
+            command.exception()  # its caller may be gone; the failure is then nobody's
 
 
 def _parse(value: bytes | None) -> Raw | None:
     if value is None:
         return None
-    end = value.index(b"\n") + 1
-    head = value[:end]
-    return Raw(head, tuple(head[:-1].decode().split(" ")[1:]), value[end:])
+    head, newline, sealed = value.partition(b"\n")
+    _, *tags = head.decode("ascii", "replace").split(" ")
+    return Raw(head + newline, tuple(tag for tag in tags if tag), sealed)

@@ -1,12 +1,13 @@
 """The contract of the shared tier. Every backend runs the same contract suite.
 
-The store orders fetches and invalidations by *stamps*: integers that it issues, microseconds in
-scale, strictly greater after each invalidation. A fetch carries the stamp issued by the `load`
-before it; a save is refused if anything it depends on was invalidated at or after that stamp.
+The store orders fetches and invalidations by *stamps*: integers that it issues, strictly greater
+after each invalidation. A fetch carries the stamp issued by the `load` before it; a save is refused
+if anything it depends on was invalidated at or after that stamp.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -49,8 +50,17 @@ class Invalidated:
     peers: frozenset[str]
 
 
+_TAG = re.compile(r"[!-~]+")
+
+
 def header(stamp: int, tags: Sequence[str]) -> bytes:
-    """The clear header of a stored value; authenticated by its envelope."""
+    """The clear header of a stored value; authenticated by its envelope.
+
+    Raises ValueError for a tag that could be read as two, or as the end of the header:
+    `bff.cache.tags` makes none.
+    """
+    if not all(_TAG.fullmatch(tag) for tag in tags):
+        raise ValueError("a tag is printable ASCII without spaces")
     return f"{stamp} {' '.join(tags)}\n".encode()
 
 

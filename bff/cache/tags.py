@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from bff.cache.keys import escape
 
 PROOF_RESOURCE = "proof"
+DROPPING = ("k:", "p:", "u:", "c:", "r:")
+"""How the tags that drop something begin; others only carry news."""
 
 
 def token(digest: str) -> str:
@@ -45,7 +47,7 @@ def resource(name: str) -> str:
 
 def is_generation(tag: str) -> bool:
     """Whether the tag has a stored generation (`u`, `c`, `r`); token tags drop containers."""
-    return tag[0] in "ucr"
+    return tag.startswith(("u:", "c:", "r:"))
 
 
 def of_token(digests: Iterable[str]) -> frozenset[str]:

@@ -20,7 +20,7 @@ from bff.cache.keys import Address, Scope
 from bff.cache.memory import Held, Memory
 from bff.cache.store import Put, Raw, header
 from bff.clock import Clock
-from bff.errors import EnvelopeError, StoreUnavailable
+from bff.errors import EnvelopeError, StoreError, StoreUnavailable
 
 log = structlog.get_logger("bff.cache")
 
@@ -107,15 +107,17 @@ class TieredCache:
         """Whether copies in process may be served.
 
         While the store answers but its channel is silent, the store is asked instead. While both
-        are away, copies filled since are used under a short cap.
+        are away, copies made since are used under a short cap.
         """
         assert self.bus is not None
         return self.bus.trusted or not self.store.available
 
     def hold(self, value: object, cost: int, tags: frozenset[tuple[str, str]]) -> Held:
-        """A record for the in-process tier, capped in age."""
+        """A record for the in-process tier, capped in age: to nothing while it is not usable."""
         assert self.bus is not None
         cap = self._max_age_s if self.bus.trusted else min(self._max_age_s, ISOLATED_MAX_AGE_S)
+        if not self.memory_usable:
+            cap = 0.0  # an invalidation of it could be missed before the tier is used again
         return Held(value, cost, self._clock.monotonic() + cap, tags)
 
     async def find(self, space: str, wants: Sequence[Want]) -> Findings:
@@ -152,10 +154,10 @@ class TieredCache:
         if any(self.memory.overtaken(_scoped(fill), ticket.memory) for fill in fills):
             return False
         if ticket.stamp is not None:
-            puts = [self._put(fill, ticket.stamp) for fill in fills]
             try:
+                puts = [self._put(fill, ticket.stamp) for fill in fills]
                 saved = await self.store.save(container, puts, stamp=ticket.stamp, ttl_s=keep_s)
-            except StoreUnavailable:
+            except StoreError:
                 saved = True  # unknown; in process the drops of this process still decide
             if not saved:
                 return False

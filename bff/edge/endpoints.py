@@ -16,16 +16,21 @@ from bff.edge.headers_in import bearer
 from bff.edge.respond import JSON_TYPE, Made, RepresentationKey, Responder
 from bff.edge.target import coworker_id, parse_query
 from bff.errors import ParameterError, TargetError, UpstreamTimeout
+from bff.nexudus.answers import Answer
 from bff.nexudus.headers import Variants
+from bff.nexudus.location import relocated
 from bff.observe.metrics import Metrics
 from bff.session.bootstrap import Bootstrap
 from bff.session.interpret import Refusal
 from bff.session.principal import Principal, identify
-from bff.session.reads import Reading, Reads
+from bff.session.reading import Caller, Reading
+from bff.session.reads import Reads
 from bff.shape import NamedShapes, Shape, project
 
 Make = Callable[[], Awaitable[Made | Refusal]]
 
+PATIENCE = 0.9
+"""Part of the deadline that Nexudus is waited for; the rest is for an answer without it."""
 BOOTSTRAP_PARAMETERS = frozenset({"_shape", "coworkerId"})
 LIST_PARAMETERS = frozenset({"_shape"})
 
@@ -85,9 +90,8 @@ class Endpoints:
         hint = _hint(asked.parameters.get("coworkerId"))
 
         async def make() -> Made | Refusal:
-            document = await self._bootstrap.document(
-                asked.principal, asked.variants, asked.shape, hint
-            )
+            caller = self._caller(scope, asked)
+            document = await self._bootstrap.document(caller, asked.shape, hint)
             if isinstance(document, Refusal):
                 return document
             return Made(200, JSON_TYPE, document.body, document.complete, document.readings)
@@ -99,7 +103,7 @@ class Endpoints:
         asked = self._understanding.of(scope, LIST_PARAMETERS)
 
         async def make() -> Made | Refusal:
-            reading = await self._reads.profiles(asked.principal, asked.variants)
+            reading = await self._reads.profiles(self._caller(scope, asked))
             return _listed(asked, reading)
 
         await self._answer(scope, receive, send, asked, "", make)
@@ -110,10 +114,14 @@ class Endpoints:
         coworker = coworker_id(ident)
 
         async def make() -> Made | Refusal:
-            reading = await self._reads.related(asked.principal, coworker, asked.variants)
+            reading = await self._reads.related(self._caller(scope, asked), coworker)
             return _listed(asked, reading)
 
         await self._answer(scope, receive, send, asked, ident, make)
+
+    def _caller(self, scope: Scope, asked: Asked) -> Caller:
+        until = exchanges.of(scope).started + PATIENCE * self._deadline_s
+        return Caller(asked.principal, asked.variants, until)
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, asked: Asked, ident: str, make: Make
@@ -178,13 +186,13 @@ async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:
     """Nexudus' own error, unchanged: status, body, `Retry-After`."""
     answer = refusal.answer
     kept = (b"content-type", b"retry-after", b"www-authenticate", b"location")
-    headers = [(name, value) for name, value in answer.headers if name.lower() in kept]
-    upstream = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
-    caching = private_cache_control(upstream.get(b"cache-control"))
+    origin = exchanges.space_of(scope).origin
+    headers = [pair for pair in relocated(answer.headers, origin) if pair[0] in kept]
+    caching = private_cache_control(_joined(answer, b"cache-control"))
     status = cache_status(Forward(Forwarded.URI_MISS, status=answer.status))
     headers += [
         (b"cache-control", caching.encode()),
-        (b"vary", merge_vary(upstream.get(b"vary")).encode()),
+        (b"vary", merge_vary(_joined(answer, b"vary")).encode("latin-1")),
         (b"cache-status", status.encode()),
         (b"content-length", str(len(answer.body)).encode()),
     ]
@@ -192,3 +200,7 @@ async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     body = b"" if scope["method"] == "HEAD" else answer.body
     await send({"type": "http.response.body", "body": body})
+
+
+def _joined(answer: Answer, name: bytes) -> str | None:
+    return b", ".join(answer.values(name)).decode("latin-1") or None

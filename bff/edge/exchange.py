@@ -10,6 +10,7 @@ from typing import cast
 from starlette.types import Scope
 
 from bff.edge.headers_in import RawHeaders
+from bff.errors import RequestError, UnknownHost
 from bff.spaces import Space
 
 _KEY = "bff.exchange"
@@ -18,11 +19,14 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 @dataclass(slots=True)
 class Exchange:
-    """One request. `started`: monotonic seconds; `cache`: how a cached route was answered."""
+    """One request. `started`: monotonic seconds; `cache`: how a cached route was answered.
+
+    `space`: what its Host resolved to, or why it did not.
+    """
 
     request_id: str
     started: float
-    space: Space | None = None
+    space: Space | RequestError = field(default_factory=lambda: UnknownHost("No space was asked."))
     route: str = "unmatched"
     cache: str = ""
     status: int = 0
@@ -48,7 +52,8 @@ def of(scope: Scope) -> Exchange:
 
 
 def space_of(scope: Scope) -> Space:
-    """The space that the request's Host resolved to."""
+    """The space that the request's Host resolved to. Raises UnknownHost, HeaderError."""
     space = of(scope).space
-    assert space is not None
+    if isinstance(space, RequestError):
+        raise space
     return space

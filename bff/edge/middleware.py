@@ -6,17 +6,19 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
+from bff.edge.caching import merge_vary, server_timing
 from bff.edge.headers_in import single
 from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
 from bff.errors import RequestError, UnknownHost, UpstreamError
+from bff.nexudus.headers import Header
 from bff.observe.metrics import Metrics
-from bff.spaces import SpaceTable
+from bff.spaces import Space, SpaceTable
 
 log = structlog.get_logger("bff.access")
 
@@ -49,7 +51,8 @@ class ExchangeMiddleware:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), request_id]
+                message["headers"] = self._with_timing(message, exchange)
+                message["headers"].append(request_id)
             else:
                 exchange.bytes_down += len(message.get("body", b""))
             await send(message)
@@ -59,9 +62,16 @@ class ExchangeMiddleware:
         finally:
             self._report(scope["method"], exchange)
 
+    def _with_timing(self, message: Message, exchange: exchanges.Exchange) -> list[Header]:
+        headers = list(message.get("headers", ()))
+        if not any(name == b"server-timing" for name, _ in headers):
+            total_ms = (self._clock.monotonic() - exchange.started) * 1000
+            headers.append((b"server-timing", server_timing({"total": total_ms}).encode()))
+        return headers
+
     def _report(self, method: str, exchange: exchanges.Exchange) -> None:
         took_s = self._clock.monotonic() - exchange.started
-        space = exchange.space.name if exchange.space else ""
+        space = exchange.space.name if isinstance(exchange.space, Space) else ""
         self._metrics.request(exchange.route, space, exchange.status, took_s)
         log.info(
             "request",
@@ -77,11 +87,12 @@ class ExchangeMiddleware:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS; every answer of ours carries `Vary: Origin` already."""
+    """Starlette's CORS, for answers of which most say `Vary: Origin` already."""
 
     @staticmethod
     def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
         headers["Access-Control-Allow-Origin"] = origin
+        headers["Vary"] = merge_vary(headers.get("Vary"), ("Origin",))
 
 
 class ProblemMiddleware:
@@ -108,6 +119,8 @@ class ProblemMiddleware:
                 raise  # the server cuts the connection: a truncated body must not look whole
             exchange = exchanges.of(scope)
             await send_problem(problem_for(error, exchange.request_id), scope, send)
+        except ClientDisconnect:
+            return  # nobody is there to be told
         except Exception:
             if started:
                 raise
@@ -117,20 +130,28 @@ class ProblemMiddleware:
 
 
 class SpaceMiddleware:
-    """Resolves the Host to a space; an unknown host gets 421 and nothing else."""
+    """Resolves the Host to a space, for the routes that belong to one.
 
-    def __init__(self, app: ASGIApp, table: SpaceTable, exempt: frozenset[str]) -> None:
+    The others are answered whatever the Host is: probes, scrapers and webhooks come by address.
+    """
+
+    def __init__(self, app: ASGIApp, table: SpaceTable) -> None:
         self._app = app
         self._table = table
-        self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in self._exempt:
+        if scope["type"] == "http":
+            exchanges.of(scope).space = self._resolved(scope)
+        await self._app(scope, receive, send)
+
+    def _resolved(self, scope: Scope) -> Space | RequestError:
+        try:
             host = single(scope["headers"], b"host")
             if host is None:
-                raise UnknownHost("The request has no Host header.")
-            exchanges.of(scope).space = self._table.resolve(host)
-        await self._app(scope, receive, send)
+                return UnknownHost("The request has no Host header.")
+            return self._table.resolve(host)
+        except RequestError as error:
+            return error
 
 
 async def problem_of_routing(request: Request, error: Exception) -> Response:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from bff.cache.secrets import Keyring
 from bff.edge import exchange as exchanges
@@ -20,12 +23,26 @@ from bff.edge.headers_in import bearer, single
 from bff.edge.target import Target
 from bff.errors import CredentialsError, UpstreamError
 from bff.nexudus.client import NexudusClient
-from bff.nexudus.headers import Header, values_of
+from bff.nexudus.headers import Header, upward, values_of
 from bff.nexudus.passthrough import Plan, ResponseCutError, forward
 from bff.observe.metrics import Metrics
 from bff.session.principal import Principal, identify
 from bff.session.reads import Reads
-from bff.session.writes import Writes, changes_profiles
+from bff.session.writes import Writer, Writes, changes_profiles
+
+_CREDENTIALS = frozenset((b"authorization", b"cookie"))
+# Prefixes: whatever a lenient router might take for one of these (FACTS 2.1, 2.2).
+_TOKEN_ROUTES = re.compile(
+    r"/api/(?:token|sys/users/(?:[0-9]+/)?(?:token|exchange)|public/auth/"
+    r"|public/coworkers/[^/]+/impersonate)"
+    r"|/[a-z]{2}(?:-[a-z]{2,4})?/user/",
+    re.IGNORECASE,
+)
+
+
+def hands_out_tokens(path: str) -> bool:
+    """Whether an answer of this route may hold a token, GETs included; `path` as sent, encoded."""
+    return _TOKEN_ROUTES.match(unquote(path)) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,14 @@ class RelayBounds:
 
     max_body: int
     idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Care:
+    """What an answer has to say to caches: `personal` depends on who asks, `secret` on nothing."""
+
+    personal: bool
+    secret: bool
 
 
 class Relay:
@@ -57,27 +82,28 @@ class Relay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, target: Target) -> None:
         space = exchanges.space_of(scope)
-        authorized = single(scope["headers"], b"authorization") is not None
-        personal = authorized or bool(values_of(scope["headers"], b"cookie"))
-        principal = self._principal(scope) if authorized else None
+        writer = self._writer(scope)
+        personal = bool(writer.credentials)
         writing = changes_profiles(scope["method"], target.path)
+        care = _Care(personal, secret=writing or hands_out_tokens(target.path))
 
         async def settle() -> None:
             """The write may have been executed: nobody reads what was cached before it again."""
             if writing and personal:
-                await self._writes.settle(space.name, principal, target.query)
+                await self._writes.settle(writer, target.query)
 
         async def before_start(status: int, headers: list[Header]) -> list[Header]:
             # 4xx: Nexudus refused, so nothing changed. 5xx may come after the change.
             if not 400 <= status < 500:
                 await settle()
-            if status == 401 and principal is not None:
-                await self._reads.refused(principal, on_profiles=False)
-            return _finished(status, headers, personal=personal)
+            if status == 401 and writer.principal is not None:
+                await self._reads.refused(writer.principal, on_profiles=False)
+            return _finished(status, headers, care)
 
         plan = Plan(self._bounds.max_body, self._bounds.idle_s, before_start, settle)
+        heard = _staying(receive) if writing else receive
         try:
-            done = await forward(scope, receive, send, client=self._client, space=space, plan=plan)
+            done = await forward(scope, heard, send, client=self._client, space=space, plan=plan)
         except ResponseCutError as cut:
             self._metrics.count("bff_upstream_calls", space.name, "forwarded", "cut")
             exchanges.of(scope).cache = f"cut after {cut.forwarded.bytes_down} bytes"
@@ -87,11 +113,17 @@ class Relay:
             raise
         outcome = f"{done.status // 100}xx"
         self._metrics.count("bff_upstream_calls", space.name, "forwarded", outcome)
-        exchange = exchanges.of(scope)
-        exchange.status = done.status
+        exchanges.of(scope).status = done.status
+
+    def _writer(self, scope: Scope) -> Writer:
+        """Who calls. Raises HeaderError for credentials that two readers could take differently."""
+        space = exchanges.space_of(scope).name
+        single(scope["headers"], b"authorization")
+        held = tuple(pair for pair in upward(scope["headers"]) if pair[0] in _CREDENTIALS)
+        return Writer(space, self._principal(scope), held)
 
     def _principal(self, scope: Scope) -> Principal | None:
-        """Who calls, if by bearer token; other schemes (FACTS 2.2) are passed on as they are."""
+        """The caller by its bearer token; other schemes (FACTS 2.2) are passed on as they are."""
         try:
             token = bearer(scope["headers"])
         except CredentialsError:
@@ -99,18 +131,40 @@ class Relay:
         return identify(exchanges.space_of(scope).name, token, self._keyring)
 
 
-def _finished(status: int, headers: list[Header], *, personal: bool) -> list[Header]:
+def _staying(receive: Receive) -> Receive:
+    """A `receive` that does not tell when the caller leaves after its whole body was read.
+
+    Nexudus executes a write whether or not its caller waits: if the call were ended with its
+    caller, the drops that follow it could come before the change that they are for.
+    """
+    whole = False
+
+    async def staying() -> Message:
+        nonlocal whole
+        if whole:
+            await asyncio.get_running_loop().create_future()
+        message = await receive()
+        whole = message["type"] == "http.request" and not message.get("more_body", False)
+        return message
+
+    return staying
+
+
+def _finished(status: int, headers: list[Header], care: _Care) -> list[Header]:
     """Nexudus' headers, made safe for caches in between, and how the call was handled."""
     kept = [(n, v) for n, v in headers if n not in (b"cache-control", b"vary", b"expires")]
-    caching = [v.decode("latin-1") for v in values_of(headers, b"cache-control")]
-    vary = [v.decode("latin-1") for v in values_of(headers, b"vary")]
-    if personal:
-        value = private_cache_control(", ".join(caching) or None)
-        kept.append((b"cache-control", value.encode()))
-    elif caching:
-        kept.append((b"cache-control", ", ".join(caching).encode("latin-1")))
+    caching = b", ".join(values_of(headers, b"cache-control")).decode("latin-1")
+    vary = b", ".join(values_of(headers, b"vary")).decode("latin-1")
+    # A cookie that Nexudus sets on anybody is that client's own from then on.
+    personal = care.personal or bool(values_of(headers, b"set-cookie"))
+    if care.secret:
+        caching = "no-store"
+    elif personal:
+        caching = private_cache_control(caching or None)
+    if caching:
+        kept.append((b"cache-control", caching.encode("latin-1")))
     required = (*PASS_THROUGH_VARY, "Cookie") if personal else PASS_THROUGH_VARY
-    kept.append((b"vary", merge_vary(", ".join(vary) or None, required).encode("latin-1")))
+    kept.append((b"vary", merge_vary(vary or None, required).encode("latin-1")))
     status_line = cache_status(Forward(Forwarded.BYPASS, status=status))
     kept.append((b"cache-status", status_line.encode()))
     return kept

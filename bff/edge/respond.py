@@ -18,7 +18,7 @@ from bff.edge.conditional import etag, matches
 from bff.edge.headers_in import combined
 from bff.observe.metrics import Metrics
 from bff.session.principal import Principal
-from bff.session.reads import Outcome, Reading
+from bff.session.reading import Outcome, Reading
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -107,7 +107,9 @@ class Responder:
         fresh = all(_is_fresh(reading) for reading in made.readings)
         if made.complete and fresh and finished.fresh_until > self._clock.wall():
             tags = _tags(principal, made.readings)
-            held = self._cache.hold(finished, len(finished.body), tags)
+            # A caller may vary shape and language at will: the key counts too.
+            cost = len(finished.body) + len(key.shape) + len(key.variant)
+            held = self._cache.hold(finished, cost, tags)
             self._cache.memory.put(key, held, ticket)
         return finished
 
@@ -151,6 +153,8 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
     """The `Cache-Status` of an answer made of several readings: the least cached one decides."""
     if not readings:
         return Hit(ttl_s=finished.fresh_until - now, detail=Tier.L1.value)
+    if not finished.complete:
+        return Forward(Forwarded.PARTIAL)
     outcomes = {reading.outcome for reading in readings}
     ttl_s = min(remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings)
     if Outcome.STALE_ERROR in outcomes:
@@ -179,6 +183,7 @@ def _is_fresh(reading: Reading) -> bool:
 
 def _fresh_until(principal: Principal, readings: Sequence[Reading]) -> float:
     ends = [reading.entry.fetched_at + reading.fresh.fresh_s for reading in readings]
+    ends += [reading.proven_until for reading in readings if reading.proven_until is not None]
     if principal.expires_at is not None:
         ends.append(principal.expires_at)
     return min(ends)

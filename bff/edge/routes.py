@@ -19,11 +19,12 @@ from bff.edge.endpoints import LIST_PARAMETERS, Endpoints
 from bff.edge.middleware import send_problem
 from bff.edge.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Problem
 from bff.edge.relay import Relay
-from bff.edge.target import check_target
+from bff.edge.target import check_path, check_target
 from bff.errors import TargetError
 from bff.resources import PROFILES, RELATED
 
 BOOTSTRAP_PATH = "/session/bootstrap"
+_LIST_PARAMETERS = frozenset(name.encode() for name in LIST_PARAMETERS)
 _READING = frozenset({"GET", "HEAD"})
 _RELATED = re.compile(re.escape(RELATED.path).replace(r"\{id\}", "([1-9][0-9]{0,18})"))
 _FORWARDED = re.compile(r"/(?:api|[a-z]{2}(?:-[a-z]{2,4})?)(?:/.*)?", re.IGNORECASE | re.DOTALL)
@@ -38,28 +39,25 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
-        target = check_target(raw_path(scope), scope["query_string"])
-        reading = scope["method"] in _READING
-        if target.path == BOOTSTRAP_PATH:
+        exchanges.space_of(scope)  # an unknown host learns nothing about routes
+        raw, query = raw_path(scope), scope["query_string"]
+        path = check_path(raw)
+        cached = scope["method"] in _READING and _only_shape(query)
+        if path == BOOTSTRAP_PATH:
             exchange.route = BOOTSTRAP_PATH
-            if not reading:
+            if scope["method"] not in _READING:
                 await _refuse_method(scope, send)
                 return
             await self._endpoints.session_bootstrap(scope, receive, send)
-        elif reading and target.path == PROFILES.path and _only_shape(target.query):
+        elif cached and path == PROFILES.path:
             exchange.route = PROFILES.path
             await self._endpoints.profiles(scope, receive, send)
-        elif (
-            reading
-            and (found := _RELATED.fullmatch(target.path))
-            and int(found[1]) < 2**63
-            and _only_shape(target.query)
-        ):
+        elif cached and (found := _RELATED.fullmatch(path)) and int(found[1]) < 2**63:
             exchange.route = RELATED.path
             await self._endpoints.related(scope, receive, send, found[1])
-        elif _FORWARDED.fullmatch(target.path):
+        elif _FORWARDED.fullmatch(path):
             exchange.route = "forwarded"
-            await self._relay(scope, receive, send, target)
+            await self._relay(scope, receive, send, check_target(raw, query))
         else:
             exchange.route = "unmatched"
             problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
@@ -74,13 +72,13 @@ def raw_path(scope: Scope) -> bytes:
     return raw.partition(b"?")[0]
 
 
-def _only_shape(query: str) -> bool:
+def _only_shape(query: bytes) -> bool:
     """Whether a list is asked for with nothing that the cache does not understand.
 
     Any other parameter may change Nexudus' answer: the call is then relayed, not cached.
     """
-    names = {piece.partition("=")[0] for piece in query.split("&") if piece}
-    return names <= LIST_PARAMETERS
+    names = {piece.partition(b"=")[0] for piece in query.split(b"&") if piece}
+    return names <= _LIST_PARAMETERS
 
 
 async def _refuse_method(scope: Scope, send: Send) -> None:

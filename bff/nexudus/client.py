@@ -17,14 +17,15 @@ from typing import Final
 import httpx
 
 from bff.clock import Clock
-from bff.errors import TargetError, UnusableAnswer, UpstreamDown, UpstreamTimeout
+from bff.errors import TargetError, UnusableAnswer, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.decoding import decoded
-from bff.nexudus.exchange import Exchange, Head
+from bff.nexudus.exchange import Exchange
 from bff.nexudus.headers import Header, RawHeaders, values_of
 from bff.spaces import Origin, Space
 
 MAX_ANSWER: Final = 8 * 2**20
+CONNECTIONS: Final = 100
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _STREAMED: Final = "bff.streamed"
@@ -56,13 +57,20 @@ class Call:
 
 
 class TwoPools(httpx.AsyncBaseTransport):
-    """Cached calls on one pool, streams on another, so that neither uses up the other's places.
+    """Cached calls on one pool, streams on another, `connections` at a time on each.
 
     Streams need HTTP/1.1: a slow reader of an HTTP/2 stream holds up its whole connection, and a
     server that retires one loses the writes that are under way.
     """
 
-    def __init__(self, *, cached: httpx.AsyncBaseTransport, streamed: httpx.AsyncBaseTransport):
+    def __init__(
+        self,
+        *,
+        cached: httpx.AsyncBaseTransport,
+        streamed: httpx.AsyncBaseTransport,
+        connections: int,
+    ) -> None:
+        self.connections: Final = connections
         self._cached = cached
         self._streamed = streamed
 
@@ -81,7 +89,7 @@ def verified_tls() -> ssl.SSLContext:
 
 
 def open_pools(
-    connections: int = 100,
+    connections: int = CONNECTIONS,
     keepalive_s: float = 20.0,
     tls: Callable[[], ssl.SSLContext] = verified_tls,
 ) -> TwoPools:
@@ -90,23 +98,21 @@ def open_pools(
     `keepalive_s` stays below the idle limit of usual load balancers (60 s), so that a request
     rarely meets a connection that is being closed.
     """
-    limits = httpx.Limits(
-        max_connections=connections,
-        max_keepalive_connections=connections,
-        keepalive_expiry=keepalive_s,
-    )
+    # No bound here: NexudusClient holds calls back before they reach the pool (see Exchange).
+    limits = httpx.Limits(keepalive_expiry=keepalive_s)
 
     def pool(*, http2: bool) -> httpx.AsyncHTTPTransport:
         # A context each: httpcore writes the protocols to offer into it before every handshake.
         return httpx.AsyncHTTPTransport(verify=tls(), http2=http2, limits=limits, trust_env=False)
 
-    return TwoPools(cached=pool(http2=True), streamed=pool(http2=False))
+    return TwoPools(cached=pool(http2=True), streamed=pool(http2=False), connections=connections)
 
 
 class NexudusClient:
     """Calls Nexudus; owns `transport` and closes it. Every failure is an UpstreamError.
 
     No redirect is followed, no cookie kept, no header added but Host and the body's framing.
+    Of cached calls, and likewise of streams, as many are under way as the pools have connections.
     """
 
     def __init__(
@@ -121,6 +127,9 @@ class NexudusClient:
         self._transport = transport
         self._timeouts = timeouts
         self._max_answer = max_answer
+        most = transport.connections if isinstance(transport, TwoPools) else CONNECTIONS
+        self._cached = asyncio.Semaphore(most)
+        self._streamed = asyncio.Semaphore(most)
         self._draining: set[asyncio.Task[None]] = set()
 
     async def get(self, space: Space, path: str, headers: RawHeaders, deadline_s: float) -> Answer:
@@ -135,7 +144,7 @@ class NexudusClient:
         try:
             async with asyncio.timeout(deadline_s):
                 head = await exchange.head()
-                raw = await self._whole(exchange, head)
+                raw = await self._whole(exchange)
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline") from None
         finally:
@@ -182,7 +191,8 @@ class NexudusClient:
                 _STREAMED: streamed,
             },
         )
-        return Exchange(self._transport, request)
+        places = self._streamed if streamed else self._cached
+        return Exchange(self._transport, request, places)
 
     async def _release(self, exchange: Exchange) -> None:
         await exchange.release()
@@ -191,15 +201,12 @@ class NexudusClient:
             self._draining.add(drain)
             drain.add_done_callback(self._draining.discard)
 
-    async def _whole(self, exchange: Exchange, head: Head) -> bytes:
+    async def _whole(self, exchange: Exchange) -> bytes:
         body = bytearray()
         async for chunk in exchange.chunks():
             body += chunk
             if len(body) > self._max_answer:
                 raise UnusableAnswer(f"Nexudus' answer is longer than {self._max_answer} bytes")
-        # HTTP/1.1 framing is checked below us, that of HTTP/2 is not.
-        if values_of(head.headers, b"content-length") not in ((), (b"%d" % len(body),)):
-            raise UpstreamDown("Nexudus' answer is shorter than it says")
         return bytes(body)
 
 

@@ -17,7 +17,7 @@ import anyio
 import httpcore
 import httpx
 
-from bff.errors import BffError, UpstreamDown
+from bff.errors import BffError, Overloaded, UpstreamDown
 from bff.nexudus.errors_map import translated
 from bff.nexudus.headers import Header
 
@@ -62,16 +62,23 @@ async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
 class Exchange:
     """Begins `request` on `transport`, for one reader: `head`, `chunks`, and always `release`.
 
-    At most one chunk waits for the reader: a slow reader slows the upstream down.
+    At most one chunk waits for the reader: a slow reader slows the upstream down. `places` bounds
+    how many exchanges run; one that gets no place within the request's pool timeout is Overloaded.
     """
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> None:
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport,
+        request: httpx.Request,
+        places: asyncio.Semaphore,
+    ) -> None:
         self._transport = transport
         self._request = request
+        self._places = places
         self._scope = anyio.CancelScope()
         self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=1)
         self._network: httpcore.AsyncNetworkStream | None = None
-        self._connecting = False
+        self._admitted = False
         self._http2 = False
         self._discarding = False
         self._discarded = 0
@@ -107,9 +114,9 @@ class Exchange:
 
         Where httpcore cannot do that cleanly, the exchange goes on, unread: see `drained`. It does
         not reset an HTTP/2 stream, nor give back its share of the connection's flow-control window;
-        and a connection that is being made would leak. When that one is made it is not used.
+        and a connection that is being made would leak. When it is made, nothing is sent on it.
         """
-        if self._http2 or (self._connecting and not self._sent):
+        if self._http2 or (self._admitted and not self._sent):
             self._discard()
             return
         self._scope.cancel()
@@ -157,12 +164,26 @@ class Exchange:
         with self._scope:
             outcome: _Event = _End.END
             try:
-                await self._transfer()
+                await self._admit()
+                try:
+                    await self._transfer()
+                finally:
+                    self._places.release()
             except BffError as error:
                 outcome = error
             except Exception as error:
                 outcome = translated(error)
             await self._put(outcome)
+
+    async def _admit(self) -> None:
+        # Not left to httpcore's pool, which loses a place for good when a wait for it is cancelled
+        # or times out at the moment of its success.
+        try:
+            with anyio.fail_after(self._request.extensions["timeout"]["pool"]):
+                await self._places.acquire()
+        except TimeoutError:
+            raise Overloaded("every connection to Nexudus is busy", retry_after_s=1) from None
+        self._admitted = True
 
     async def _transfer(self) -> None:
         response = await self._transport.handle_async_request(self._request)
@@ -181,9 +202,7 @@ class Exchange:
                 await stream.aclose()
 
     async def _trace(self, event: str, _info: Mapping[str, object]) -> None:
-        if event == "connection.connect_tcp.started":
-            self._connecting = True
-        elif event.endswith(".send_request_headers.started"):
+        if event.endswith(".send_request_headers.started"):
             if self._discarding:
                 raise UpstreamDown("nobody waits for the answer any more")
             self._sent = True

@@ -175,7 +175,6 @@ class _Relay:
         async with self._client.stream(self._space, call, self._plan.idle_s) as exchange:
             self._exchange = exchange
             head = await exchange.head()
-            self._upload.stop()
             await self._start(head)
             async for chunk in exchange.chunks():
                 await self._pass({"body": chunk, "more_body": True})

@@ -43,10 +43,6 @@ class Upload:
             first = await self._part()
         return self._parts(first) if first else None
 
-    def stop(self) -> None:
-        """Nobody asks for the rest of the body: from now on it is thrown away."""
-        self._over.set()
-
     async def client_gone(self) -> None:
         """Returns when the client has left; listens once the body is over."""
         await self._over.wait()

@@ -63,6 +63,38 @@ CATALOGUE = (
 )
 
 
+_INTRODUCTION = """\
+# Metrics
+
+`GET /metrics` answers with them in the Prometheus text format, to
+`Authorization: Bearer $BFF_OPS_TOKEN`. They are those of one worker process. Labels are bounded:
+route templates, names of spaces and resources, enumerations; never a path, an id or a token. A
+histogram's buckets are in seconds.
+
+This page is generated from `bff/observe/metrics.py`.
+
+| name | type | labels | meaning |
+| --- | --- | --- | --- |"""
+
+
+def render_catalogue() -> str:
+    """The text of `docs/metrics.md`."""
+    rows = [
+        f"| `{_exposed(row)}` | {row.kind.__name__.lower()} | {_labels(row)} | {row.meaning} |"
+        for row in CATALOGUE
+    ]
+    return "\n".join([_INTRODUCTION, *rows, ""])
+
+
+def _exposed(row: Row) -> str:
+    """The name under which a metric is scraped (OpenMetrics: counters end in `_total`)."""
+    return f"{row.name}_total" if row.kind is Counter else row.name
+
+
+def _labels(row: Row) -> str:
+    return ", ".join(f"`{label}`" for label in row.labels) or "–"
+
+
 class Metrics:
     """The catalogue's metrics in a registry of their own."""
 

@@ -97,6 +97,8 @@ class Admin:
         asked = await _json_body(request)
         space = self._space(asked)
         scope = asked.get("scope")
+        if self._sharing.is_set_by_hand(space):
+            raise ParameterError("BFF_RELATED_SCOPE=token decides this; change the configuration.")
         try:
             if scope == "coworker":
                 await self._sharing.restore(space)

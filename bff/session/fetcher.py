@@ -5,8 +5,9 @@ from __future__ import annotations
 from bff.errors import UpstreamError
 from bff.nexudus.answers import Answer
 from bff.nexudus.client import NexudusClient
-from bff.nexudus.headers import Variants, cached_request_headers
+from bff.nexudus.headers import Header, RawHeaders, Variants, cached_request_headers
 from bff.observe.metrics import Metrics
+from bff.resources import PROFILES
 from bff.session.principal import Principal
 from bff.spaces import SpaceTable
 
@@ -24,14 +25,23 @@ class Fetcher:
 
     async def fetch(self, principal: Principal, path: str, variants: Variants) -> Answer:
         """One GET under the caller's own token. Raises UpstreamError."""
-        space = self._table.by_name(principal.space)
         headers = cached_request_headers(principal.token, variants)
+        return await self._get(principal.space, path, headers)
+
+    async def listed_by(self, space: str, credentials: RawHeaders) -> Answer:
+        """The profile list under credentials other than a bearer token. Raises UpstreamError."""
+        headers: list[Header] = [*credentials, (b"accept", b"application/json")]
+        return await self._get(space, PROFILES.path, headers)
+
+    async def _get(self, space: str, path: str, headers: RawHeaders) -> Answer:
         try:
-            answer = await self._client.get(space, path, headers, self._deadline_s)
+            answer = await self._client.get(
+                self._table.by_name(space), path, headers, self._deadline_s
+            )
         except UpstreamError as error:
-            self._count(principal.space, type(error).__name__)
+            self._count(space, type(error).__name__)
             raise
-        self._count(principal.space, f"{answer.status // 100}xx")
+        self._count(space, f"{answer.status // 100}xx")
         return answer
 
     def _count(self, space: str, outcome: str) -> None:

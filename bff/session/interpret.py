@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -14,6 +15,7 @@ from bff.nexudus.answers import Answer
 from bff.resources import Resource
 
 THROTTLED = frozenset({409, 429})
+MAX_CONTENT_TYPE = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class Refusal:
         """Whether Nexudus failed, so that a stale answer may stand in; 401 and 403 never do."""
         return self.status in THROTTLED or self.status >= 500
 
+    def for_others(self) -> Refusal:
+        """What callers with another token are told: the status, and when to come back."""
+        kept = tuple(pair for pair in self.answer.headers if pair[0] == b"retry-after")
+        return Refusal(replace(self.answer, headers=kept, body=b""))
+
 
 @dataclass(frozen=True, slots=True)
 class Good:
@@ -45,20 +52,23 @@ class Good:
 def interpret(
     resource: Resource, answer: Answer, *, ident: str, token: str, fetched_at: float
 ) -> Good | Refusal:
-    """Raises UnusableAnswer for a 200 that is not JSON of the resource's declared form."""
+    """Raises UnusableAnswer for a success that is not a 200 with JSON of the declared form."""
     keepable = not (answer.no_store or answer.set_cookie)
     if answer.status in resource.negative:
+        content_type = _content_type(answer)
+        # A page may greet its viewer, and this answer is shared; no client of an API reads it.
+        is_page = content_type.lower().startswith("text/html")
         entry = Entry(
             status=answer.status,
-            body=answer.body,
+            body=b"" if is_page else answer.body,
             fetched_at=fetched_at,
             tags=resource.tags_for(None, ident),
-            content_type=_content_type(answer),
+            content_type="" if is_page else content_type,
         )
-        return Good(entry, None, keepable and _keeps_no_token(answer.body, token))
-    if answer.status != 200:
+        return Good(entry, None, keepable and _keeps_no_token(entry.body, token))
+    if not 200 <= answer.status < 300:
         return Refusal(answer)
-    document = _parsed(resource, answer.body)
+    document = parsed(resource, answer)
     body, secret_at = _without_token(resource, document)
     entry = Entry(
         status=200,
@@ -71,9 +81,13 @@ def interpret(
     return Good(entry, document, keepable and shared_safe and _keeps_no_token(body, token))
 
 
-def _parsed(resource: Resource, body: bytes) -> object:
+def parsed(resource: Resource, answer: Answer) -> object:
+    """The document of a successful answer. Raises UnusableAnswer."""
+    if answer.status != 200:
+        raise UnusableAnswer(f"Nexudus answered {resource.name} with {answer.status}, not 200.")
     try:
-        document: object = orjson.loads(body)
+        # Some .NET writers begin with a byte order mark, which readers may ignore (RFC 8259 8.1).
+        document: object = orjson.loads(answer.body.removeprefix(codecs.BOM_UTF8))
     except ValueError:
         raise UnusableAnswer(f"Nexudus answered {resource.name} with 200 but no JSON.") from None
     if not resource.accepts(document):
@@ -86,21 +100,28 @@ def _parsed(resource: Resource, body: bytes) -> object:
 def _without_token(resource: Resource, document: object) -> tuple[bytes, int | None]:
     """The body with the member that mirrors the token cut out, and where it was."""
     if resource.secret is None:
-        return orjson.dumps(document), None
+        return _written(resource, document), None
     parent = document
     for name in resource.secret[:-1]:
         parent = parent.get(name) if isinstance(parent, dict) else None
     last = resource.secret[-1]
     if not isinstance(parent, dict) or not isinstance(parent.get(last), str):
-        return orjson.dumps(document), None
+        return _written(resource, document), None
     # A random mark, so that no text of the document can be mistaken for the place.
     mark = secrets.token_hex(16)
     presented, parent[last] = parent[last], mark
-    marked = orjson.dumps(document)
+    marked = _written(resource, document)
     parent[last] = presented
     quoted = b'"' + mark.encode() + b'"'
     at = marked.index(quoted)
     return marked[:at] + marked[at + len(quoted) :], at
+
+
+def _written(resource: Resource, document: object) -> bytes:
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:  # it reads deeper documents than it writes
+        raise UnusableAnswer(f"Nexudus' answer to {resource.name} is nested too deep.") from None
 
 
 def _keeps_no_token(body: bytes, token: str) -> bool:
@@ -110,6 +131,6 @@ def _keeps_no_token(body: bytes, token: str) -> bool:
 
 def _content_type(answer: Answer) -> str:
     for name, value in answer.headers:
-        if name.lower() == b"content-type":
+        if name == b"content-type" and len(value) <= MAX_CONTENT_TYPE:
             return value.decode("latin-1")
     return ""

@@ -24,7 +24,8 @@ from bff.errors import StoreUnavailable, UpstreamError
 from bff.resources import RELATED, Resource
 from bff.session.interpret import Good, Refusal, interpret
 from bff.session.principal import Principal
-from bff.session.reads import Ask, Reads
+from bff.session.reading import Ask
+from bff.session.reads import Reads
 
 log = structlog.get_logger("bff.sharing")
 
@@ -61,6 +62,9 @@ class Sharing:
         self._sampling = sampling
         self._clock = clock
         self._demoted: set[str] = set()
+        self._by_hand: frozenset[str] = frozenset()
+        self._untold: set[str] = set()
+        self._just_heard: set[str] = set()
         self._comparisons: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.observe: Callable[[str, str], None] = lambda _space, _outcome: None
@@ -79,15 +83,25 @@ class Sharing:
         """An invalidation arrived; one of them is the news that a space was demoted."""
         if DEMOTED_TAG in dropped:
             self._demoted.add(space)
+            self._just_heard.add(space)
 
     def set_by_hand(self, spaces: Iterable[str]) -> None:
-        """`BFF_RELATED_SCOPE=token`."""
-        self._demoted.update(spaces)
+        """`BFF_RELATED_SCOPE=token`; nothing that is found out later changes it."""
+        self._by_hand = frozenset(spaces)
+        self._demoted |= self._by_hand
+
+    def is_set_by_hand(self, space: str) -> bool:
+        """Whether the configuration decides for this space."""
+        return space in self._by_hand
 
     async def restore(self, space: str) -> None:
-        """An operator's word that the space's lists do not depend on the viewer."""
+        """An operator's word that the space's lists do not depend on the viewer.
+
+        Other processes follow within two polls. Raises StoreUnavailable.
+        """
         await self._store.set_flag(space, FLAG, None)
-        self._demoted.discard(space)
+        self._untold.discard(space)
+        self._demoted -= {space} - self._by_hand
 
     def sample(self, ask: Ask, entry: Entry) -> None:
         """A shared hit was served; perhaps compare it, never delaying the answer."""
@@ -121,19 +135,21 @@ class Sharing:
             space=space,
             action="related lists of this space are stored per token from now on",
         )
-        dropped = frozenset({tags.resource(RELATED.name), DEMOTED_TAG})
-        await self._invalidator.invalidate(space, dropped, "sharing_demoted")
+        # The flag first: who hears of it and looks must find it.
+        self._untold.add(space)
         try:
-            await self._store.set_flag(space, FLAG, "token")
+            await self._tell(space)
         except StoreUnavailable as error:
             log.error("demotion_not_shared", space=space, reason=str(error))
+        dropped = frozenset({tags.resource(RELATED.name), DEMOTED_TAG})
+        await self._invalidator.invalidate(space, dropped, "sharing_demoted")
 
     async def _compare(self, ask: Ask, shared: Entry) -> None:
         space = ask.principal.space
         fetched_at = self._clock.wall()
         try:
             path = ask.resource.path_for(ask.ident)
-            answer = await self._reads.fetch(ask.principal, path, ask.variants)
+            answer = await self._reads.fetch(ask.principal, path, ask.caller.variants)
             own = interpret(
                 ask.resource, answer,
                 ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
@@ -149,17 +165,32 @@ class Sharing:
                 self.observe(space, "unanswered")
             case Good() if _same(own.entry, shared):
                 self.observe(space, "same")
+            case _ if not await self._reads.is_current(ask, shared):
+                # Dropped or replaced meanwhile: the lists differ because something changed.
+                self.observe(space, "overtaken")
             case _:
                 self.observe(space, "different")
                 await self.demote(space)
 
     async def _learn(self, spaces: Iterable[str]) -> None:
+        """What the store says goes, but for what could not be told to it yet."""
         for space in spaces:
             try:
-                if await self._store.flag(space, FLAG) == "token":
-                    self._demoted.add(space)
+                if space in self._untold:
+                    await self._tell(space)
+                flag = await self._store.flag(space, FLAG)
             except StoreUnavailable:
                 return
+            if flag == "token":
+                self._demoted.add(space)
+            elif space not in self._by_hand | self._just_heard:
+                self._demoted.discard(space)
+            # Whoever found out may still be about to set the flag, but not for long.
+            self._just_heard.discard(space)
+
+    async def _tell(self, space: str) -> None:
+        await self._store.set_flag(space, FLAG, "token")
+        self._untold.discard(space)
 
     async def _poll(self, spaces: tuple[str, ...]) -> None:
         while True:
@@ -174,7 +205,7 @@ def _same(one: Entry, other: Entry) -> bool:
     if one.body == other.body:
         return True
     if one.status != 200:
-        return False
+        return True  # the text of an error may name the request or the hour
     return _canonical(one) == _canonical(other)
 
 

@@ -6,22 +6,33 @@ legacy switch is a GET (FACTS 5.2). Nexudus' routes ignore case, so the rules do
 
 from __future__ import annotations
 
+import asyncio
+import enum
 import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote
 
 import structlog
 
 from bff.cache import tags
-from bff.cache.entry import Proof
 from bff.cache.invalidation import Invalidator
+from bff.clock import Clock
 from bff.errors import UpstreamError
-from bff.nexudus.headers import Variants
-from bff.resources import ALL_TAGS, as_id, coworkers_of, user_of
-from bff.session.interpret import Refusal
+from bff.nexudus.answers import Answer
+from bff.nexudus.headers import Header, RawHeaders, Variants
+from bff.resources import PROFILES, as_id, coworkers_of, user_of
+from bff.session.interpret import THROTTLED, Refusal, parsed
 from bff.session.principal import Principal
+from bff.session.reading import Caller
 from bff.session.reads import Reads
 
 log = structlog.get_logger("bff.session")
+
+LOOKUP_S = 3.0
+"""How long the answer to a write waits for the news whose lists it changed."""
+RETRIES_S = (1.0, 5.0, 25.0)
+MAX_UNSETTLED = 16
 
 _MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _PROFILE_WRITE = re.compile(r"/api/public/coworker|/[a-z]{2}(-[a-z]{2,4})?/profile", re.IGNORECASE)
@@ -42,45 +53,132 @@ def named_coworker(query: str) -> int | None:
     return as_id(values[0]) if len(values) == 1 else None
 
 
-class Writes:
-    """What follows a write: that user's lists are dropped in all their tokens."""
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who made a write: by bearer token, else by other credentials of Nexudus' (FACTS 2.2)."""
 
-    def __init__(self, reads: Reads, invalidator: Invalidator) -> None:
+    space: str
+    principal: Principal | None
+    credentials: tuple[Header, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    user: int
+    coworkers: tuple[int, ...]
+
+
+class _Unidentified(enum.Enum):
+    NOBODY = enum.auto()
+    """Nexudus refuses the credentials: nothing of anybody's was written with them."""
+    UNKNOWN = enum.auto()
+    """Nexudus could not be asked."""
+
+
+class Writes:
+    """What follows a write: that user's lists are dropped in all their tokens.
+
+    `listed_by(space, credentials)` fetches the profile list without a bearer token.
+    """
+
+    def __init__(
+        self,
+        reads: Reads,
+        invalidator: Invalidator,
+        listed_by: Callable[[str, RawHeaders], Awaitable[Answer]],
+        clock: Clock,
+    ) -> None:
         self._reads = reads
         self._invalidator = invalidator
+        self._listed_by = listed_by
+        self._clock = clock
+        self._unsettled: set[asyncio.Task[None]] = set()
 
-    async def settle(self, space: str, principal: Principal | None, query: str) -> None:
-        """Returns once no process serves what was cached before the write."""
-        dropped = await self._affected(principal, query)
+    async def settle(self, writer: Writer, query: str) -> None:
+        """Returns once no process serves what was cached before the write.
+
+        A writer never seen here is looked up with one profile call. Where that fails, only what
+        the query names is dropped at once, and the look-up is repeated behind the answer.
+        """
+        named = named_coworker(query)
+        found = frozenset() if named is None else frozenset({tags.coworker(named)})
+        match await self._owner(writer):
+            case _Owner() as owner:
+                await self._drop(writer.space, found | _tags_of(owner))
+            case _Unidentified.UNKNOWN:
+                # Dropping everything instead would let anybody empty a space's cache while
+                # Nexudus fails, which is when the stale answers in it are needed.
+                if found:
+                    await self._drop(writer.space, found)
+                self._settle_later(writer)
+            case _Unidentified.NOBODY:
+                pass
+
+    async def aclose(self) -> None:
+        """Give up what is not settled yet."""
+        for task in self._unsettled:
+            task.cancel()
+        await asyncio.gather(*self._unsettled, return_exceptions=True)
+
+    def _settle_later(self, writer: Writer) -> None:
+        if len(self._unsettled) >= MAX_UNSETTLED:
+            log.error("write_not_settled", space=writer.space, reason="too many wait already")
+            return
+        task = asyncio.create_task(self._settled_later(writer), name="write to settle")
+        self._unsettled.add(task)
+        task.add_done_callback(self._unsettled.discard)
+
+    async def _settled_later(self, writer: Writer) -> None:
+        for delay_s in RETRIES_S:
+            await self._clock.sleep(delay_s)
+            match await self._owner(writer):
+                case _Owner() as owner:
+                    await self._drop(writer.space, _tags_of(owner))
+                    return
+                case _Unidentified.NOBODY:
+                    return
+                case _Unidentified.UNKNOWN:
+                    continue
+        log.error("write_not_settled", space=writer.space, reason="its user cannot be looked up")
+
+    async def _drop(self, space: str, dropped: frozenset[str]) -> None:
         await self._invalidator.invalidate(space, dropped, "write")
 
-    async def _affected(self, principal: Principal | None, query: str) -> frozenset[str]:
-        """The tags that a write under `principal` drops; everything of the space if unknowable.
+    async def _owner(self, writer: Writer) -> _Owner | _Unidentified:
+        try:
+            if writer.principal is None:
+                async with asyncio.timeout(LOOKUP_S):
+                    answer = await self._listed_by(writer.space, writer.credentials)
+                return _owner_in(answer)
+            return await self._bearer(writer.principal)
+        except (UpstreamError, TimeoutError):
+            return _Unidentified.UNKNOWN
 
-        A token never seen here is looked up with one profile call. Without a bearer token (a
-        cookie, Basic) nobody can tell whose lists changed.
-        """
-        owner = None if principal is None else await self._owner(principal)
-        if owner is None:
-            log.warning("write_by_unknown_user")
-            return ALL_TAGS
-        found = {tags.user(owner.user), *(tags.coworker(c) for c in owner.coworkers)}
-        named = named_coworker(query)
-        if named is not None:
-            found.add(tags.coworker(named))
-        return frozenset(found)
-
-    async def _owner(self, principal: Principal) -> Proof | None:
+    async def _bearer(self, principal: Principal) -> _Owner | _Unidentified:
         known = await self._reads.proof_of(principal)
         if known is not None:
-            return known
-        try:
-            answer = await self._reads.profiles(principal, Variants(None, None), stale_ok=False)
-        except UpstreamError:
-            return None
+            return _Owner(known.user, known.coworkers)
+        caller = Caller(principal, Variants(), self._clock.monotonic() + LOOKUP_S)
+        answer = await self._reads.profiles(caller, stale_ok=False)
         if isinstance(answer, Refusal):
-            return None
-        listed = answer.entry.document()
-        user = user_of(listed)
-        assert user is not None
-        return Proof(answer.entry.fetched_at, user, coworkers_of(listed))
+            return _Unidentified.UNKNOWN if answer.is_failure else _Unidentified.NOBODY
+        return _owner_of(answer.entry.document())
+
+
+def _owner_in(answer: Answer) -> _Owner | _Unidentified:
+    """Raises UnusableAnswer."""
+    if answer.status in THROTTLED or answer.status >= 500:
+        return _Unidentified.UNKNOWN
+    if not 200 <= answer.status < 300:
+        return _Unidentified.NOBODY
+    return _owner_of(parsed(PROFILES, answer))
+
+
+def _owner_of(listed: object) -> _Owner:
+    user = user_of(listed)
+    assert user is not None, "a profile list of the declared form names its user"
+    return _Owner(user, coworkers_of(listed))
+
+
+def _tags_of(owner: _Owner) -> frozenset[str]:
+    return frozenset({tags.user(owner.user), *(tags.coworker(c) for c in owner.coworkers)})

@@ -327,10 +327,16 @@ async def test_a_call_that_is_cancelled_twice_keeps_its_place_in_the_pool() -> N
         assert (await client.get(up.space, "/x", HEADERS, 5)).body == b"/x" * 40
 
 
-async def test_cancelling_closes_the_connection_before_the_caller_goes_on() -> None:
-    async with client_and_upstream(Peer.closed) as (client, up):
+async def test_cancelling_closes_the_connection() -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.request()
+        asked.set()
+        await peer.closed()
+
+    asked = asyncio.Event()
+    async with client_and_upstream(handler) as (client, up):
         task = asyncio.create_task(client.get(up.space, PATH, HEADERS, 5))
-        await up.until_live(1)
+        await asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -250,6 +250,17 @@ async def test_a_body_that_grows_past_the_limit_is_never_whole_upstream() -> Non
     assert not call.sent
 
 
+@pytest.mark.parametrize(("size", "passes"), [(1000, True), (1001, False)])
+async def test_the_limit_is_the_last_size_that_passes(size: int, passes: bool) -> None:
+    call = AsgiCall("POST", parts=[b"x" * (size - 1), b"x"])
+    async with client_and_upstream(answering(b"ok")) as (client, up):
+        if passes:
+            assert (await run(call, client, up.space)).bytes_up == size
+        else:
+            with pytest.raises(BodyTooLarge):
+                await run(call, client, up.space)
+
+
 async def test_a_body_shorter_than_declared_is_never_whole_upstream() -> None:
     async def handler(peer: Peer) -> None:
         with pytest.raises(asyncio.IncompleteReadError):

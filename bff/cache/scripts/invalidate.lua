@@ -5,36 +5,42 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now / 1000)
-local last = tonumber(redis.call('GET', KEYS[1]) or '0')
-if now <= last then now = last + 1 end
+local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
+if last and now <= last then now = last + 1 end
 local stamp = string.format('%.0f', now)
 local fence_ms = tonumber(ARGV[2])
 local base = ARGV[1]
-local generations = false
+local bumps = false
 
 for i = 7, #ARGV do
   local tag = ARGV[i]
-  local kind = string.sub(tag, 1, 1)
-  if kind == 'k' or kind == 'p' or kind == 'c' then
+  local kind = string.sub(tag, 1, 2)
+  if kind == 'k:' or kind == 'p:' or kind == 'c:' then
     local label = tag
-    if kind == 'p' then
-      label = 'k' .. string.sub(tag, 2)
+    if kind == 'p:' then
+      label = 'k:' .. string.sub(tag, 3)
       redis.call('HDEL', base .. label, ARGV[6])
     else
       redis.call('DEL', base .. label)
     end
     redis.call('SET', base .. 'f:' .. label, stamp, 'PX', fence_ms)
   end
-  if kind ~= 'k' and kind ~= 'p' then
-    generations = true
+  if kind ~= 'k:' and kind ~= 'p:' then
+    bumps = true
     local name = base .. 'g:' .. tag
     local ttl = redis.call('PTTL', name)
     if ttl < fence_ms then ttl = fence_ms end
     redis.call('SET', name, stamp, 'PX', ttl)
   end
 end
--- Only generations move the clock: refused tokens, which anybody can invent, do not.
-if generations then redis.call('SET', KEYS[1], stamp) end
+redis.call('HSET', KEYS[1], 'last', stamp)
+if bumps then
+  redis.call('HSET', KEYS[1], 'bumped', stamp)
+else
+  -- Refused tokens, which anybody can invent, bump nothing: they must not keep others' fetches
+  -- from being stored.
+  redis.call('HSETNX', KEYS[1], 'bumped', stamp)
+end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 
 local out = { stamp }

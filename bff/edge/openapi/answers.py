@@ -10,13 +10,13 @@ import orjson
 
 from bff.edge.openapi.notation import Json, media, ref, refs
 from bff.edge.problems import PROBLEMS, Problem, ProblemType
+from bff.errors import BffError
 
 EXAMPLE_REQUEST_ID: Final = "5f3a1c0e9b7d4e2f8a6b4c2d0e1f3a5b"
 NEXUDUS: Final = "nexudus"
 """The component for what Nexudus refuses itself."""
 
 _PROBLEM_JSON: Final = "application/problem+json"
-_BY_SLUG: Final[Mapping[str, ProblemType]] = {kind.slug: kind for kind in PROBLEMS}
 _OF_STATUS: Final[Mapping[int, tuple[str, ...]]] = {
     401: ("WWW-Authenticate",),
     405: ("Allow",),
@@ -34,16 +34,16 @@ def examples() -> Json:
     return {kind.slug: _example(kind) for kind in PROBLEMS}
 
 
-def refusals(*slugs: str, nexudus: Iterable[int] = ()) -> Json:
-    """Responses by status for the problem types of a route.
+def refusals(*causes: type[BffError], nexudus: Iterable[int] = ()) -> Json:
+    """Responses by status for what a route may raise, descendants of `causes` included.
 
     `nexudus`: the statuses with which Nexudus may refuse as well, or alone.
     """
     by_status: dict[int, list[ProblemType]] = {status: [] for status in nexudus}
     upstream = frozenset(by_status)
-    for slug in slugs:
-        kind = _BY_SLUG[slug]
-        by_status.setdefault(kind.status, []).append(kind)
+    for kind in PROBLEMS:
+        if kind.cause is not None and issubclass(kind.cause, causes):
+            by_status.setdefault(kind.status, []).append(kind)
     return {
         str(status): _refusal(kinds, by_nexudus=status in upstream)
         for status, kinds in sorted(by_status.items())

@@ -9,14 +9,8 @@ from bff import __version__
 from bff.edge.openapi import answers, examples, headers, schemas
 from bff.edge.openapi.member_routes import member_paths
 from bff.edge.openapi.notation import Json
-from bff.edge.openapi.other_routes import (
-    document_path,
-    health_paths,
-    operator_paths,
-    webhook_paths,
-)
-
-OPENAPI: Final = "3.1.0"
+from bff.edge.openapi.open_routes import OPENAPI, document_paths, health_paths, webhook_paths
+from bff.edge.openapi.operator_routes import operator_paths
 
 _DESCRIPTION: Final = """\
 A caching gateway in front of the Nexudus public API: one merged session document, the two cached \
@@ -79,7 +73,7 @@ def documented() -> Json:
         **member_paths(),
         **webhook_paths(),
         **health_paths(),
-        **document_path(),
+        **document_paths(),
         **operator_paths(),
     }
 

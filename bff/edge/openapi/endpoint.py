@@ -17,9 +17,9 @@ from bff.edge.headers_in import combined
 from bff.edge.middleware import send_problem
 from bff.edge.openapi.document import describe
 from bff.edge.openapi.member_routes import member_paths
+from bff.edge.openapi.open_routes import DOCUMENT_PATH
 from bff.edge.problems import METHOD_NOT_ALLOWED, Problem
 
-ROUTE: Final = "/openapi.json"
 CACHE_CONTROL: Final = "public, max-age=300"
 
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
@@ -35,20 +35,19 @@ class OpenApiEndpoint:
     """Describes what the application around it mounts, so that it never names a route in vain."""
 
     def __init__(self) -> None:
+        self._document = b""
         self._made: dict[Encoding, _Representation] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
-        exchange.route = ROUTE
+        exchange.route = DOCUMENT_PATH
         if scope["method"] not in ("GET", "HEAD"):
-            detail = f"`{ROUTE}` is read with GET."
+            detail = f"`{DOCUMENT_PATH}` is read with GET."
             problem = Problem(METHOD_NOT_ALLOWED, detail, exchange.request_id, allow=_METHODS)
             await send_problem(problem, scope, send)
             return
         encoding = negotiate(combined(scope["headers"], b"accept-encoding"))
-        if encoding not in self._made:
-            self._made[encoding] = _represent(cast(Starlette, scope["app"]), encoding)
-        held = self._made[encoding]
+        held = self._representation(scope, encoding)
         headers = [
             (b"etag", held.validator.encode()),
             (b"cache-control", CACHE_CONTROL.encode()),
@@ -66,9 +65,17 @@ class OpenApiEndpoint:
         body = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": body})
 
+    def _representation(self, scope: Scope, encoding: Encoding) -> _Representation:
+        if not self._document:
+            self._document = orjson.dumps(describe(_served(cast(Starlette, scope["app"]))))
+        if encoding not in self._made:
+            body = compress(self._document, encoding)
+            validator = etag([self._document], encoding.value)
+            self._made[encoding] = _Representation(body, validator)
+        return self._made[encoding]
 
-def _represent(app: Starlette, encoding: Encoding) -> _Representation:
-    # What is mounted besides routes is the front, and that serves the members' paths.
-    mounted = {route.path for route in app.routes if isinstance(route, Route)}
-    body = orjson.dumps(describe(mounted | member_paths().keys()))
-    return _Representation(compress(body, encoding), etag([body], encoding.value))
+
+def _served(app: Starlette) -> frozenset[str]:
+    mounted = frozenset(route.path for route in app.routes if isinstance(route, Route))
+    # What is mounted besides routes is the front, and that always serves the members' paths.
+    return mounted | member_paths().keys()

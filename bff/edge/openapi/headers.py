@@ -124,6 +124,14 @@ def bootstrap_headers() -> Json:
     return {**cached_headers(), "BFF-Complete": ref("headers", "BFF-Complete")}
 
 
+def unstored_headers() -> Json:
+    """Those of an answer of the gateway itself that nobody may keep."""
+    return {
+        "Cache-Control": ref("headers", "No-Store"),
+        "X-Request-Id": ref("headers", "X-Request-Id"),
+    }
+
+
 def _shape() -> Json:
     limits = DEFAULT_LIMITS
     return {

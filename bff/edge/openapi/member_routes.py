@@ -15,19 +15,17 @@ from bff.edge.openapi.headers import (
 )
 from bff.edge.openapi.notation import Json, media, ref
 from bff.edge.routes import BOOTSTRAP_PATH
+from bff.errors import (
+    CredentialsError,
+    HeaderError,
+    ParameterError,
+    ShapeError,
+    TargetError,
+    UnknownHost,
+    UpstreamError,
+)
 from bff.resources import PROFILES, RELATED
 
-MEMBER: list[dict[str, list[str]]] = [{"memberToken": []}]
-
-_MALFORMED = (
-    "bad-shape",
-    "bad-parameter",
-    "bad-header",
-    "bad-credentials",
-    "bad-target",
-    "unknown-host",
-)
-_UPSTREAM = ("unusable-answer", "upstream-down", "overloaded", "upstream-timeout")
 _JSON = "application/json"
 
 
@@ -53,7 +51,7 @@ def _bootstrap() -> Json:
         "list cannot, the request fails with its status. A shape that names no member of the "
         "related list causes no call for it. Without `_shape` the body is an "
         "`UnshapedBootstrapDocument`.",
-        "security": MEMBER,
+        "security": [{"memberToken": []}],
         "parameters": [ref("parameters", SHAPE), ref("parameters", COWORKER_HINT), *_callers()],
         "responses": {
             "200": {
@@ -74,7 +72,7 @@ def _profiles() -> Json:
         "summary": "Nexudus' profile list, cached for each token",
         "description": "Same URL, body and errors as at Nexudus. With any other query parameter "
         "the call is forwarded instead. Without `_shape` the body is an `UnshapedProfilesList`.",
-        "security": MEMBER,
+        "security": [{"memberToken": []}],
         "parameters": [ref("parameters", SHAPE), *_callers()],
         "responses": _list_responses("ProfilesList", ("profiles", "profilesIds")),
     }
@@ -88,7 +86,7 @@ def _related() -> Json:
         "description": "Same URL, body and errors as at Nexudus; shown only to a token that "
         "Nexudus accepted lately. With any other query parameter the call is forwarded instead. "
         "Without `_shape` the body is an `UnshapedRelatedList`.",
-        "security": MEMBER,
+        "security": [{"memberToken": []}],
         "parameters": [ref("parameters", SHAPE), *_callers()],
         "responses": {
             **_list_responses("RelatedList", ("related", "relatedNone")),
@@ -113,7 +111,16 @@ def _refusals(*documented: int) -> Json:
     """`documented`: the statuses that Nexudus documents for a route besides 401 and 409."""
     nexudus = (401, 409, 502, 503, 504, *documented)
     return {
-        **refusals(*_MALFORMED, *_UPSTREAM, nexudus=nexudus),
+        **refusals(
+            ShapeError,
+            ParameterError,
+            HeaderError,
+            CredentialsError,
+            TargetError,
+            UnknownHost,
+            UpstreamError,
+            nexudus=nexudus,
+        ),
         # Whatever else Nexudus refuses with comes through as well.
         "4XX": ref("responses", NEXUDUS),
         "5XX": ref("responses", NEXUDUS),

@@ -64,3 +64,8 @@ def _scalar(kind: str, description: str, *, nullable: bool) -> Json:
     if description:
         schema["description"] = description
     return schema
+
+
+def exactly(properties: Mapping[str, object]) -> Json:
+    """The schema of an object that has all of these members."""
+    return {"type": "object", "properties": dict(properties), "required": list(properties)}

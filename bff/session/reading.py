@@ -1,0 +1,85 @@
+"""What a read of a cached resource is asked with, and what comes of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bff.cache.decide import Freshness
+from bff.cache.entry import Entry
+from bff.cache.tiered import Tier
+from bff.nexudus.headers import Variants
+from bff.resources import Resource
+from bff.session.principal import Principal
+
+
+class Outcome(enum.Enum):
+    """How a read was answered."""
+
+    HIT = "hit"
+    STALE = "stale"
+    STALE_ERROR = "stale_error"
+    MISS = "miss"
+    COALESCED = "coalesced"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Freshness of a resource's good answers, and of its negative ones."""
+
+    good: Freshness
+    negative: Freshness
+
+    def of(self, entry: Entry) -> Freshness:
+        """The numbers that apply to one entry."""
+        return self.good if entry.status == 200 else self.negative
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, in which variants, and how long the answer is waited for.
+
+    `until`: monotonic seconds; None waits as long as the fetch itself may take.
+    """
+
+    principal: Principal
+    variants: Variants
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One read: who wants which document, and on what terms.
+
+    `stale_ok`: a stale answer may be served while it is revalidated. `gate`: resolves to whether
+    the caller proved itself; until then nothing fetched for it is shared or stored.
+    """
+
+    caller: Caller
+    resource: Resource
+    ident: str
+    stale_ok: bool = True
+    gate: Callable[[], Awaitable[bool]] | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Whose token the read is made with."""
+        return self.caller.principal
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A document that its caller may be shown, and where it came from.
+
+    `proven_until`: UTC seconds at which the caller has to prove itself again, where that is not
+    for the document itself to say.
+    """
+
+    resource: Resource
+    entry: Entry
+    outcome: Outcome
+    tier: Tier
+    fresh: Freshness
+    stored: bool = True
+    proven_until: float | None = None

@@ -1,0 +1,176 @@
+"""Who may import whom: rooms are siblings, and the table below is all that they know of each other.
+
+A function-level import and one under TYPE_CHECKING count like any other.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT, Source, parsed, sources
+
+TABLE = {
+    # ground that everybody stands on
+    "version": "",
+    "errors": "",
+    "clock": "",
+    "spaces": "errors",
+    # rooms that know nothing of each other: a fetch reaches the cache as a callable
+    "observe": "errors clock",
+    "shape": "errors",
+    "cache": "errors clock",
+    "nexudus": "errors clock spaces version",
+    "hooks": "errors clock",
+    # what is cached, and the use case made of it
+    "resources": "errors cache",
+    "session": "errors clock spaces observe shape cache nexudus resources",
+    # towards the apps, towards the operators
+    "edge": "errors clock spaces version observe shape cache nexudus hooks resources session",
+    "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
+    # configuration and wiring
+    "settings": "errors spaces shape",
+    "app": (
+        "errors clock spaces version observe shape cache nexudus hooks resources session edge ops"
+        " settings"
+    ),
+    # a world of its own, which only commands start
+    "sandbox": "clock",
+    # commands
+    "terminal": "errors",
+    "serve": "errors observe settings app",
+    "children": "errors serve",
+    "purge": "errors serve",
+    "doctor": "errors clock spaces version shape cache nexudus resources edge settings",
+    "demo": "errors observe settings app sandbox children serve terminal",
+    "cli": ("errors spaces version observe settings app sandbox terminal serve demo purge doctor"),
+    "__main__": "cli",
+}
+"""Room -> the rooms that it may import besides itself."""
+
+ROOM_OF = {
+    "bff": "version",
+    "bff.settings_catalogue": "settings",
+    "bff.settings_doc": "settings",
+    "bff.settings_sources": "settings",
+    "bff.settings_values": "settings",
+}
+"""Modules that are not the room of their own name."""
+
+IMPORTS_BY_NAME = {"bff.serve"}
+"""A worker imports the factory that it was told to serve."""
+
+
+def room(module: str) -> str:
+    """The room that a module is in: `bff.cache.keys` is in `cache`."""
+    return ROOM_OF.get(module) or module.split(".")[1]
+
+
+def imports(source: Source, modules: frozenset[str]) -> Iterator[tuple[ast.stmt, str]]:
+    """Every statement that imports something of ours, and the module that it reaches."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [_origin(source, node)]
+            names += [f"{names[0]}.{alias.name}" for alias in node.names]
+            # `from bff import resources` reaches the module, `from bff import __version__` bff.
+            submodules = [name for name in names[1:] if name in modules]
+            names = submodules if len(submodules) == len(node.names) else [names[0], *submodules]
+        else:
+            continue
+        for name in names:
+            if name == "bff" or name.startswith("bff."):
+                assert isinstance(node, ast.stmt)
+                yield node, name
+
+
+def _origin(source: Source, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    package = source.package.split(".")
+    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+
+
+def trespasses(read: tuple[Source, ...]) -> list[str]:
+    """Every import that the table does not allow, by the line that makes it."""
+    modules = frozenset(source.name for source in read)
+    found = []
+    for source in read:
+        own = room(source.name)
+        allowed = {own, *TABLE[own].split()}
+        for node, reached in imports(source, modules):
+            if room(reached) not in allowed:
+                found.append(f"{source.at(node)}  ({own} may not import {room(reached)})")
+    return found
+
+
+def test_every_module_is_in_a_room_of_the_table() -> None:
+    rooms = {room(source.name) for source in sources()}
+    assert rooms == TABLE.keys()
+
+
+def test_the_table_has_no_cycle_and_no_unknown_room() -> None:
+    graph = {name: allowed.split() for name, allowed in TABLE.items()}
+    order = tuple(TopologicalSorter(graph).static_order())
+    assert set(order) == TABLE.keys()
+
+
+def test_no_room_imports_another_that_it_may_not() -> None:
+    assert trespasses(sources()) == []
+
+
+def test_nothing_is_imported_by_a_name_that_is_text() -> None:
+    found = [
+        source.at(node)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in ("import_module", "__import__")
+        and source.name not in IMPORTS_BY_NAME
+    ]
+    assert found == []
+
+
+def test_no_module_imports_the_tests() -> None:
+    found = [
+        source.at(node)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and ast.unparse(node).removeprefix("from ").removeprefix("import ").startswith("tests")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import bff.nexudus.client",
+        "import bff.nexudus.client as c",
+        "from bff.nexudus import client",
+        "from bff import nexudus",
+        "from bff import errors, nexudus",
+        "from .. import nexudus",
+        "from ..nexudus.client import NexudusClient",
+        "def f():\n    from bff.nexudus.client import NexudusClient",
+        "if TYPE_CHECKING:\n    from bff.session.reads import Reads",
+        "from bff import __version__",
+    ],
+)
+def test_a_trespass_is_noticed_however_it_is_written(line: str, tmp_path: Path) -> None:
+    (tmp_path / "bff" / "cache").mkdir(parents=True)
+    intruder = tmp_path / "bff" / "cache" / "intruder.py"
+    intruder.write_text(f"from bff.cache.keys import Scope\nfrom bff import errors\n{line}\n")
+    [found] = trespasses((*sources(), parsed(intruder, tmp_path)))
+    assert "intruder.py:" in found
+    assert "cache may not import" in found
+
+
+def test_the_sources_are_those_of_this_repository() -> None:
+    assert (ROOT / "pyproject.toml").is_file()
+    assert {"bff.app", "bff.cache.keys", "bff.cli"} <= {source.name for source in sources()}

@@ -1,0 +1,259 @@
+"""One piece of work per key, whoever of its callers is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from bff.cache.flight import Flights
+from tests.support.manual_time import settled
+
+SPACE = "acme"
+
+
+class Work:
+    """Something to do that waits for the test's word; counts how often it was begun."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.cancelled = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.begun += 1
+        mine = self.begun
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return mine
+
+
+@pytest.fixture
+def flights() -> Flights:
+    return Flights()
+
+
+def call(
+    flights: Flights, work: Work, key: str = "k", tags: tuple[str, ...] = ()
+) -> asyncio.Task[tuple[int, bool]]:
+    async def one() -> tuple[int, bool]:
+        landed = await flights.run(key, SPACE, tags, work)
+        return landed.value, landed.joined
+
+    return asyncio.create_task(one())
+
+
+async def test_pitfall_21_concurrent_misses_of_one_key_do_one_piece_of_work(
+    flights: Flights,
+) -> None:
+    work = Work()
+    callers = [call(flights, work) for _ in range(1_000)]
+    await settled()
+    assert (len(flights), flights.waiters) == (1, 1_000)
+    work.go.set()
+    results = await asyncio.gather(*callers)
+    assert work.begun == 1
+    assert results == [(1, False)] + [(1, True)] * 999
+
+
+async def test_other_keys_fly_by_themselves(flights: Flights) -> None:
+    work = Work()
+    callers = [call(flights, work, key) for key in "ab"]
+    await settled()
+    work.go.set()
+    assert await asyncio.gather(*callers) == [(1, False), (2, False)]
+
+
+async def test_who_comes_after_the_landing_starts_anew(flights: Flights) -> None:
+    work = Work()
+    work.go.set()
+    assert await call(flights, work) == (1, False)
+    assert await call(flights, work) == (2, False)
+
+
+@pytest.mark.parametrize("cancelled", [[0], [3], [0, 1, 2], [1, 2, 3, 4]])
+async def test_pitfall_7_a_cancelled_caller_disturbs_nobody(
+    flights: Flights, cancelled: list[int]
+) -> None:
+    work = Work()
+    callers = [call(flights, work) for _ in range(5)]
+    await settled()
+    for index in cancelled:
+        callers[index].cancel()
+    await settled()
+    assert flights.waiters == 5 - len(cancelled)
+    work.go.set()
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    for index, result in enumerate(results):
+        if index in cancelled:
+            assert isinstance(result, asyncio.CancelledError)
+        else:
+            assert result == (1, index > 0)
+    assert (work.begun, work.cancelled) == (1, 0)
+
+
+async def test_a_flight_that_all_its_callers_left_lands_all_the_same(flights: Flights) -> None:
+    work = Work()
+    callers = [call(flights, work) for _ in range(3)]
+    await settled()
+    for caller in callers:
+        caller.cancel()
+    await settled()
+    assert (len(flights), flights.waiters) == (1, 0)
+    late = call(flights, work)
+    await settled()
+    work.go.set()
+    assert await late == (1, True)
+    assert work.cancelled == 0
+
+
+async def test_a_failure_reaches_every_caller(flights: Flights) -> None:
+    async def fail() -> int:
+        await settled()
+        raise OSError("down")
+
+    callers = [asyncio.create_task(flights.run("k", SPACE, (), fail)) for _ in range(3)]
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert [str(result) for result in results] == ["down"] * 3
+    assert len(flights) == 0
+
+
+async def test_a_failure_that_nobody_waits_for_is_nobodys(flights: Flights) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, about: complaints.append(about))
+
+    async def fail() -> None:
+        raise OSError("down")
+
+    assert flights.start("k", SPACE, (), fail)
+    await settled()
+    assert len(flights) == 0
+    assert complaints == []
+
+
+async def test_work_that_cannot_even_begin_leaves_nothing_behind(flights: Flights) -> None:
+    def broken() -> asyncio.Future[int]:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await flights.run("k", SPACE, (), broken)
+    work = Work()
+    work.go.set()
+    assert await call(flights, work) == (1, False)
+
+
+async def test_a_flight_behind_the_callers_back_is_started_once_and_may_be_joined(
+    flights: Flights,
+) -> None:
+    work = Work()
+    assert flights.start("k", SPACE, (), work)
+    assert not flights.start("k", SPACE, (), work)
+    caller = call(flights, work)
+    await settled()
+    work.go.set()
+    assert await caller == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "joins"),
+    [
+        ({"k:mine"}, False),
+        ({"p:mine", "p:other"}, False),
+        ({"k:other"}, True),
+        ({"d:related"}, True),
+        (set(), True),
+        ({"u:5"}, False),
+        ({"c:9"}, False),
+        ({"r:related"}, False),
+        ({"k:other", "u:5"}, False),
+    ],
+)
+async def test_pitfall_14_who_comes_after_a_drop_joins_no_flight_it_may_concern(
+    flights: Flights, dropped: set[str], joins: bool
+) -> None:
+    work = Work()
+    before = call(flights, work, tags=("k:mine", "p:mine"))
+    await settled()
+    flights.detach(SPACE, frozenset(dropped))
+    after = call(flights, work, tags=("k:mine", "p:mine"))
+    await settled()
+    work.go.set()
+    assert await before == (1, False)
+    assert await after == ((1, True) if joins else (2, False))
+    assert len(flights) == 0
+
+
+async def test_a_drop_in_another_space_detaches_nothing(flights: Flights) -> None:
+    work = Work()
+    before = call(flights, work)
+    await settled()
+    flights.detach("beta", frozenset({"u:5"}))
+    after = call(flights, work)
+    await settled()
+    work.go.set()
+    assert await asyncio.gather(before, after) == [(1, False), (1, True)]
+
+
+async def test_a_detached_flight_that_lands_leaves_its_successor_joinable(
+    flights: Flights,
+) -> None:
+    first, second = Work(), Work()
+    before = call(flights, first)
+    await settled()
+    flights.detach_all()
+    after = call(flights, second)
+    await settled()
+    first.go.set()
+    assert await before == (1, False)
+    await settled()
+    joining = call(flights, second)
+    await settled()
+    second.go.set()
+    assert await after == (1, False)
+    assert await joining == (1, True)
+
+
+async def test_ten_thousand_flights_leave_nothing_behind(flights: Flights) -> None:
+    draw = random.Random(7)
+    tasks_before = len(asyncio.all_tasks())
+
+    async def work() -> int:
+        if draw.random() < 0.5:
+            await asyncio.sleep(0)
+        if draw.random() < 0.2:
+            raise OSError("down")
+        return 1
+
+    async def caller() -> None:
+        await flights.run(str(draw.randrange(2_000)), SPACE, ("k:x",), work)
+
+    for _ in range(10):
+        callers = [asyncio.create_task(caller()) for _ in range(1_000)]
+        await asyncio.sleep(0)
+        for each in draw.sample(callers, 200):
+            each.cancel()
+        if draw.random() < 0.5:
+            flights.detach(SPACE, frozenset({"u:1"}))
+        await asyncio.gather(*callers, return_exceptions=True)
+    await settled()
+    assert (len(flights), flights.waiters) == (0, 0)
+    assert flights._joinable == {}
+    assert len(asyncio.all_tasks()) == tasks_before
+
+
+async def test_closing_ends_what_is_under_way_and_begins_nothing_more(flights: Flights) -> None:
+    work = Work()
+    callers = [call(flights, work, key) for key in "ab"]
+    await settled()
+    await flights.aclose()
+    results = await asyncio.gather(*callers, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+    assert work.cancelled == 2
+    assert len(flights) == flights.waiters == 0
+    assert not flights.start("k", SPACE, (), work)
+    with pytest.raises(RuntimeError, match="closed"):
+        await flights.run("k", SPACE, (), work)

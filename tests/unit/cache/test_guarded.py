@@ -1,0 +1,292 @@
+"""Nobody waits for a store that is known to be away, and it is used again once it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from bff.cache.guarded import CONCURRENT, FAILURES_TO_OPEN, PROBE_S, GuardedStore
+from bff.cache.keys import Container, Scope
+from bff.cache.store import Invalidated, Loaded, Put
+from bff.errors import StoreUnavailable
+from tests.support.manual_time import ManualTime, settled
+
+CONTAINER = Container("acme", Scope.TOKEN, "d")
+
+
+class Scripted:
+    """A store that does what the test says; keeps the calls that reached it."""
+
+    def __init__(self) -> None:
+        self.up = True
+        self.calls: list[str] = []
+        self.running = 0
+        self.most_running = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.closed = False
+
+    async def _call(self, name: str) -> None:
+        self.calls.append(name)
+        self.running += 1
+        self.most_running = max(self.running, self.most_running)
+        try:
+            await self.gate.wait()
+        finally:
+            self.running -= 1
+        if not self.up:
+            raise StoreUnavailable("down")
+
+    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+        await self._call("load")
+        return Loaded(1, (None,) * len(wants))
+
+    async def save(
+        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+    ) -> bool:
+        await self._call(f"save {stamp} {ttl_s}")
+        return True
+
+    async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
+        await self._call("invalidate")
+        return Invalidated(2, "m", frozenset())
+
+    async def remember(self, space: str, name: str, ttl_s: float) -> bool:
+        await self._call("remember")
+        return True
+
+    async def flag(self, space: str, name: str) -> str | None:
+        await self._call("flag")
+        return "token"
+
+    async def set_flag(self, space: str, name: str, value: str | None) -> None:
+        await self._call(f"set_flag {value}")
+
+    async def ping(self) -> None:
+        await self._call("ping")
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def time() -> ManualTime:
+    return ManualTime()
+
+
+@pytest.fixture
+def inner() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+async def store(inner: Scripted, time: ManualTime) -> AsyncIterator[GuardedStore]:
+    guarded = GuardedStore(inner, time)
+    yield guarded
+    await guarded.aclose()
+
+
+async def fail(store: GuardedStore, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(StoreUnavailable):
+            await store.load("acme", ())
+
+
+async def test_while_the_store_answers_every_call_goes_through(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    assert (await store.load("acme", [(CONTAINER, "f")])).values == (None,)
+    assert await store.save(CONTAINER, (), stamp=3, ttl_s=1.5)
+    assert (await store.invalidate("acme", frozenset({"u:1"}))).stamp == 2
+    assert await store.remember("acme", "n", 1)
+    assert await store.flag("acme", "n") == "token"
+    await store.set_flag("acme", "n", None)
+    await store.ping()
+    expected = ["load", "save 3 1.5", "invalidate", "remember", "flag", "set_flag None", "ping"]
+    assert inner.calls == expected
+
+
+async def test_it_fails_at_once_after_a_few_failures_in_a_row(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    inner.up = False
+    await fail(store, FAILURES_TO_OPEN)
+    assert not store.available
+    await fail(store, 100)
+    assert len(inner.calls) == FAILURES_TO_OPEN
+
+
+async def test_an_answer_in_between_forgives_the_failures_before_it(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    for _ in range(3):
+        inner.up = False
+        await fail(store, FAILURES_TO_OPEN - 1)
+        inner.up = True
+        await store.ping()
+    assert store.available
+
+
+async def test_it_is_probed_and_used_again_within_a_second(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    inner.up = False
+    await fail(store, FAILURES_TO_OPEN)
+    for _ in range(3):
+        await time.advance(PROBE_S)
+        assert not store.available
+    inner.up = True
+    await time.advance(PROBE_S)
+    assert store.available
+    assert inner.calls[FAILURES_TO_OPEN:] == ["ping"] * 4
+    await store.load("acme", ())
+    assert 4 * PROBE_S <= 1.0
+
+
+async def test_failures_from_before_do_not_count_after_a_recovery(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    inner.up = False
+    await fail(store, FAILURES_TO_OPEN)
+    inner.up = True
+    await time.advance(PROBE_S)
+    inner.up = False
+    await fail(store, FAILURES_TO_OPEN - 1)
+    assert store.available
+
+
+async def test_the_recovery_comes_before_anybodys_use(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    seen: list[tuple[bool, str]] = []
+
+    async def recovery() -> None:
+        seen.append((store.available, inner.calls[-1]))
+        with pytest.raises(StoreUnavailable):
+            await store.load("acme", ())
+        await inner.invalidate("acme", frozenset())
+
+    store.on_recovery = recovery
+    store.keep_away()
+    await time.advance(PROBE_S)
+    assert seen == [(False, "ping")]
+    assert store.available
+    assert inner.calls == ["ping", "invalidate"]
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("down"), KeyError("a defect")])
+async def test_a_failed_recovery_keeps_the_store_away_and_is_tried_again(
+    store: GuardedStore, inner: Scripted, time: ManualTime, failure: Exception
+) -> None:
+    failures = [failure, failure]
+
+    async def recovery() -> None:
+        if failures:
+            raise failures.pop()
+
+    store.on_recovery = recovery
+    store.keep_away()
+    for _ in range(2):
+        await time.advance(PROBE_S)
+        assert not store.available
+    await time.advance(PROBE_S)
+    assert store.available
+
+
+async def test_keeping_away_twice_is_one_probe(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    store.keep_away()
+    store.keep_away()
+    await time.advance(PROBE_S)
+    assert inner.calls == ["ping"]
+    assert store.available
+
+
+async def test_keeping_away_during_a_recovery_changes_nothing(
+    store: GuardedStore, time: ManualTime
+) -> None:
+    async def recovery() -> None:
+        store.keep_away()
+
+    store.on_recovery = recovery
+    store.keep_away()
+    await time.advance(PROBE_S)
+    assert store.available
+
+
+async def test_a_call_under_way_that_fails_while_the_store_is_away_is_only_a_failure(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    inner.gate.clear()
+    inner.up = False
+    slow = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    store.keep_away()
+    inner.gate.set()
+    with pytest.raises(StoreUnavailable):
+        await slow
+    inner.up = True
+    await time.advance(PROBE_S)
+    assert store.available
+
+
+async def test_pitfall_21_a_burst_waits_its_turn_instead_of_bringing_the_store_down(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    inner.gate.clear()
+    burst = [asyncio.create_task(store.load("acme", ())) for _ in range(1_000)]
+    await settled()
+    assert inner.running == CONCURRENT
+    inner.gate.set()
+    await asyncio.gather(*burst)
+    assert inner.most_running == CONCURRENT
+    assert len(inner.calls) == 1_000
+
+
+async def test_who_waits_for_a_turn_is_refused_as_soon_as_the_store_is_away(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    inner.gate.clear()
+    inner.up = False
+    burst = [asyncio.create_task(store.load("acme", ())) for _ in range(1_000)]
+    await settled()
+    inner.gate.set()
+    results = await asyncio.gather(*burst, return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert len(inner.calls) < 2 * CONCURRENT
+
+
+async def test_a_caller_cancelled_in_the_line_gives_its_turn_to_the_next(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    inner.gate.clear()
+    burst = [asyncio.create_task(store.load("acme", ())) for _ in range(2 * CONCURRENT)]
+    await settled()
+    for caller in burst[:-1]:
+        caller.cancel()
+    inner.gate.set()
+    assert (await burst[-1]).stamp == 1
+    await asyncio.gather(*burst, return_exceptions=True)
+    assert inner.running == 0
+
+
+async def test_closing_ends_the_probe_and_the_store_behind(
+    inner: Scripted, time: ManualTime
+) -> None:
+    store = GuardedStore(inner, time)
+    store.keep_away()
+    await store.aclose()
+    assert inner.closed
+    await time.advance(10)
+    assert inner.calls == []
+    assert not store.available
+
+
+async def test_a_closed_store_starts_no_probe(inner: Scripted, time: ManualTime) -> None:
+    store = GuardedStore(inner, time)
+    await store.aclose()
+    store.keep_away()
+    assert len(asyncio.all_tasks()) == 1
