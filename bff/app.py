@@ -201,6 +201,7 @@ def _tiers(
     metrics.gauge("bff_store_available", lambda: float(store.available))
     metrics.gauge("bff_bus_trusted", lambda: float(bus.trusted))
     metrics.gauge("bff_flights", lambda: len(flights))
+    metrics.gauge("bff_flight_waiters", lambda: flights.waiters)
     return _Tiers(store, cache, flights, invalidator, bus)
 
 

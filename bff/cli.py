@@ -7,10 +7,12 @@ Each command imports what it needs: the others start faster, and a Ctrl-C at sta
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
+import orjson
 import typer
 
 from bff import __version__
@@ -70,7 +72,7 @@ def serve(
 ) -> None:
     """Run the gateway until SIGINT or SIGTERM.
 
-    Everything else is set by BFF_… variables, which "bff config" shows. More than one worker needs
+    Everything else is set by BFF_* variables, which "bff config" shows. More than one worker needs
     a Redis that they share (BFF_REDIS_URL).
     """
     import structlog  # noqa: PLC0415
@@ -124,7 +126,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - the options
 ) -> None:
     """Run a simulated Nexudus until SIGINT or SIGTERM.
 
-    What is not given comes from BFF_SANDBOX_… variables. Faults on demand are under /_sandbox/.
+    What is not given comes from BFF_SANDBOX_* variables. Faults on demand are under /_sandbox/.
     """
     from bff.sandbox.options import PREFIX, OptionsError, options_from_env  # noqa: PLC0415
     from bff.serve import Plan, end_with  # noqa: PLC0415
@@ -132,7 +134,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - the options
 
     if parent:
         end_with(parent)
-    given = {
+    options: dict[str, object] = {
         "SPACE": space,
         "MEMBERS": members,
         "SEED": seed,
@@ -141,17 +143,16 @@ def sandbox(  # noqa: PLR0913, PLR0917 - the options
         "JWT": jwt,
         "DEMO_TOKEN": demo_token,
     }
-    for name, value in given.items():
-        if value is not None:
-            os.environ[PREFIX + name] = str(value)
+    given = {PREFIX + name: str(value) for name, value in options.items() if value is not None}
     try:
-        options = options_from_env(os.environ)
+        world = options_from_env({**os.environ, **given})
     except OptionsError as error:
         raise typer.BadParameter(str(error)) from None
+    os.environ.update(given)  # for the worker
     plan = Plan(
         "bff.sandbox.app:create_app_from_env", host, port, stop_timeout_s=3, log_server=False
     )
-    say(f"Simulated Nexudus, space {options.space}, at http://{host}:{port} (Ctrl-C ends it)")
+    say(f"Simulated Nexudus, space {world.space}, at http://{host}:{port} (Ctrl-C ends it)")
     serve_plan(plan)
 
 
@@ -168,10 +169,8 @@ def demo(
 ) -> None:
     """Run the gateway before a simulated Nexudus, and show three commands to paste.
 
-    For trying out: BFF_… variables are not looked at, and the cache lives in the process.
+    For trying out: BFF_* variables are not looked at, and the cache lives in the process.
     """
-    import asyncio  # noqa: PLC0415
-
     from bff.demo import Demo, run  # noqa: PLC0415
     from bff.spaces import Space  # noqa: PLC0415
 
@@ -187,8 +186,6 @@ def demo(
 @app.command()
 def config(json: AsJson = False) -> None:
     """Show the effective settings and where each comes from. Secrets stay hidden."""
-    import orjson  # noqa: PLC0415
-
     from bff.settings import load  # noqa: PLC0415
     from bff.settings_doc import describe  # noqa: PLC0415
 
@@ -214,8 +211,6 @@ def examine(
     With a member's token, Nexudus' own _shape is compared with the projection made here: run that
     once before an app is pointed here. Differences are told by path, never with what members wrote.
     """
-    import asyncio  # noqa: PLC0415
-
     from bff import doctor  # noqa: PLC0415
     from bff.settings import load  # noqa: PLC0415
 

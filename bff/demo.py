@@ -45,7 +45,7 @@ async def run(demo: Demo, out: Say, err: Say) -> None:
 
     Raises CommandFailed if a port is taken, or a process does not get ready or ends by itself.
     """
-    free_address(HOST, demo.port, "--port (make run PORT=…)")
+    free_address(HOST, demo.port, "--port (make run PORT=9000)")
     if not demo.upstream:
         free_address(HOST, demo.sandbox_port, "--sandbox-port")
     signals = Signals()
@@ -62,7 +62,7 @@ async def run(demo: Demo, out: Say, err: Say) -> None:
             except CommandFailed:
                 if not signals.stop.is_set():  # who ends everything may end the children first
                     raise
-            out("\nEnding …")
+            err("Ending.")
 
 
 async def _ready_and_running(demo: Demo, children: Sequence[Child], out: Say) -> None:

@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from bff.cache.remote import LIVE_MS, RemoteStore, script
+from bff.cache.tasks import end
 from bff.clock import Clock
 
 HEARTBEAT_S = 0.5
@@ -132,9 +133,7 @@ class RedisBus:
         ]
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         self._lease_until = float("-inf")
         # Peers wait for a process that is registered; one that is gone says so if it can.
         with contextlib.suppress(Exception):

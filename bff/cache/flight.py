@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 from bff.cache import tags as tagging
+from bff.cache.tasks import end
 
 T = TypeVar("T")
 
@@ -87,9 +88,7 @@ class Flights:
     async def aclose(self) -> None:
         """Cancel what is under way and wait until it has ended."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     def _start(
         self, key: str, space: str, tags: frozenset[str], work: Callable[[], Awaitable[T]]

@@ -10,6 +10,7 @@ import structlog
 
 from bff.cache.keys import Container
 from bff.cache.store import Invalidated, Loaded, Put, Store
+from bff.cache.tasks import end
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
 
@@ -71,8 +72,7 @@ class GuardedStore:
     async def aclose(self) -> None:
         self._closed = True
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.gather(self._probe, return_exceptions=True)
+            await end([self._probe])
         await self.inner.aclose()
 
     def keep_away(self) -> None:

@@ -16,6 +16,7 @@ import orjson
 from bff.cache import tags as tagging
 from bff.cache.keys import Container, KeySpace, escape
 from bff.cache.store import Invalidated, Loaded, Put, Raw, header
+from bff.cache.tasks import end
 from bff.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ class RemoteStore:
             self.keyspace.container(container),
             f"{base}f:{container.label}",
         ]
-        args: list[str | bytes | int] = [base + "g:", stamp, int(ttl_s * 1000), " ".join(tags)]
-        args.append(MAX_FIELDS)
+        ttl_ms = max(0, int(ttl_s * 1000))
+        args: list[str | bytes | int] = [base + "g:", stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
         for put in puts:
             args += [put.field, header(stamp, put.tags) + put.sealed]
         return bool(await self._answer(self._save(keys, args)))
@@ -121,9 +122,7 @@ class RemoteStore:
         await self._answer(cast("Awaitable[Any]", self.client.ping()))
 
     async def aclose(self) -> None:
-        for command in self._running:
-            command.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await end(self._running)
         await self.client.aclose()
 
     def _flag_key(self, space: str, name: str) -> str:

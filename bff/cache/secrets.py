@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import hmac
+import re
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -16,6 +17,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 DIGEST_BYTES = 24
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{32}")
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` has the form of a token's digest; a token itself hardly ever has."""
+    return _DIGEST.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -42,6 +42,10 @@ def configured(settings: Settings) -> list[Finding]:
     findings = [
         ok("settings", f"{sources['env']} from the environment, {sources['file']} from the file")
     ]
+    try:
+        settings.check_workers(settings.workers)
+    except SettingsError as error:
+        findings += misconfigured(error)
     if settings.ops_token is None:
         remedy = "Set BFF_OPS_TOKEN, and let the monitoring send it."
         findings.append(warning("operators", "no metrics and no purge without a token", remedy))

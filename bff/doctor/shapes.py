@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -156,21 +156,20 @@ _WHY: Final = {
 }
 
 
-def judged(check: str, compared: Iterable[Compared]) -> list[Finding]:
+def judged(check: str, compared: Sequence[Compared]) -> list[Finding]:
     """A fault for what Nexudus documents, a warning for what it does not, ok if all is the same."""
-    listed = list(compared)
-    differing = [each for each in listed if each.differences]
-    if not differing:
-        return [ok(check, f"{len(listed)} shapes give the same here as at Nexudus")]
+    differing = [each for each in compared if each.differences]
     promised = [each for each in differing if each.case.documented]
     others = [each for each in differing if not each.case.documented]
-    findings = []
+    same = len(compared) - len(differing)
     if promised:
         remedy = "Do not point an app here that uses these paths; report them."
-        findings.append(fault(check, _told(promised), remedy))
+        findings = [fault(check, _told(promised), remedy)]
+    else:
+        findings = [ok(check, f"{same} shapes give the same here as at Nexudus")]
     if others:
         remedy = "Undocumented at Nexudus; matters only to an app that asks for such paths."
-        findings.append(warning(check, _told(others), remedy))
+        findings.append(warning(f"{check}, odd paths", _told(others), remedy))
     return findings
 
 

@@ -45,6 +45,21 @@ def combined(headers: RawHeaders, name: bytes) -> str | None:
     return b", ".join(values).decode("latin-1") if values else None
 
 
+def check_framing(headers: RawHeaders) -> None:
+    """Refuse a body whose end two readers could see in different places (RFC 9112 §6.1, §6.3).
+
+    That is one with a Transfer-Encoding other than a single `chunked`, with a Content-Length
+    beside it, or with more than one Content-Length. Raises HeaderError. What the server has read
+    by then is framed as it saw fit: close the connection after the answer.
+    """
+    codings = _values(headers, b"transfer-encoding")
+    lengths = _values(headers, b"content-length")
+    if codings and [coding.lower() for coding in codings] != [b"chunked"]:
+        raise HeaderError("The only Transfer-Encoding that is understood is one `chunked`.")
+    if len(lengths) > 1 or (codings and lengths):
+        raise HeaderError("The length of the request body is given more than once.")
+
+
 def bearer(headers: RawHeaders) -> str:
     """The bearer token of the one Authorization header (RFC 6750 §2.1).
 

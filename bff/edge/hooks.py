@@ -32,5 +32,7 @@ class HookEndpoint:
                 raise UnknownHost("This path names no configured space.") from None
         body = await read_body(receive, headers=scope["headers"])
         await self._receiver.accept(space, scope["headers"], body)
-        answer = Response(status_code=204, headers={"cache-control": "no-store"})
+        answer = Response(
+            status_code=204, headers={"cache-control": "no-store", "vary": "Authorization, Origin"}
+        )
         await answer(scope, receive, send)

@@ -60,11 +60,12 @@ def check_target(raw_path: bytes, query: bytes) -> Target:
 
     Raises TargetError, whose message never quotes the target, for what a second parser could read
     as another path: see `check_path`; in the query control characters, raw characters outside
-    RFC 3986, malformed percent-encoding; and over MAX_TARGET bytes in all.
+    RFC 3986, malformed percent-encoding. ParameterError for a query that makes it all longer than
+    MAX_TARGET bytes.
     """
-    if len(raw_path) + 1 + len(query) > MAX_TARGET:
-        raise TargetError(f"The request target is longer than {MAX_TARGET} bytes.")
     path = check_path(raw_path)
+    if len(raw_path) + 1 + len(query) > MAX_TARGET:
+        raise ParameterError(f"With its query, the target is longer than {MAX_TARGET} bytes.")
     _refuse(query, _QUERY_FAULTS, TargetError)
     return Target(path=path, query=query.decode("ascii"))
 

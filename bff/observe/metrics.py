@@ -50,8 +50,8 @@ CATALOGUE = (
         "bff_upstream_calls",
         Counter,
         ("space", "kind", "outcome"),
-        "Calls to Nexudus: kind cached or forwarded; outcome a status class, down, timeout or "
-        "unusable.",
+        "Calls to Nexudus: kind cached or forwarded; outcome a status class, the name of the error "
+        "that there was instead, or cut for an answer that broke off.",
     ),
     Row("bff_invalidations", Counter, ("space", "cause", "reach"), "Invalidations, by cause."),
     Row("bff_comparisons", Counter, ("space", "outcome"), "Shared hits compared with own fetches."),
@@ -60,6 +60,7 @@ CATALOGUE = (
     Row("bff_store_available", Gauge, (), "1 while the shared store is used."),
     Row("bff_bus_trusted", Gauge, (), "1 while others' invalidations are heard."),
     Row("bff_flights", Gauge, (), "Upstream fetches under way."),
+    Row("bff_flight_waiters", Gauge, (), "Callers that wait for an upstream fetch."),
 )
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from bff.cache import tags
 from bff.cache.invalidation import Invalidator
+from bff.cache.secrets import is_digest
 from bff.edge import exchange as exchanges
 from bff.edge.headers_in import bearer
 from bff.errors import BodyTooLarge, CredentialsError, ParameterError, StoreUnavailable
@@ -120,12 +121,13 @@ class Admin:
                 return Purge(space, f"user {ident}", frozenset({tags.user(ident)}))
             case {"coworker": value, **rest} if not rest and (ident := as_id(value)):
                 return Purge(space, f"coworker {ident}", frozenset({tags.coworker(ident)}))
-            case {"token": str(digest), **rest} if not rest:
-                return Purge(space, f"token {digest[:8]}…", frozenset({tags.token(digest)}))
+            case {"token": str(digest), **rest} if not rest and is_digest(digest):
+                return Purge(space, "one token", frozenset({tags.token(digest)}))
             case {"everything": True, **rest} if not rest:
                 return Purge(space, "everything", ALL_TAGS)
         raise ParameterError(
-            'Send one of {"user": id}, {"coworker": id}, {"token": digest}, {"everything": true},'
+            'Send one of {"user": id}, {"coworker": id}, {"token": digest}, {"everything": true}; '
+            "the digest is the 32 characters that name a token in Redis, never the token itself;"
             ' with "space" if several are served.'
         )
 

@@ -130,11 +130,6 @@ class Sharing:
     async def demote(self, space: str) -> None:
         """Store related lists per token from now on, here and everywhere."""
         self._demoted.add(space)
-        log.error(
-            "related_lists_differ_by_viewer",
-            space=space,
-            action="related lists of this space are stored per token from now on",
-        )
         # The flag first: who hears of it and looks must find it.
         self._untold.add(space)
         try:
@@ -170,6 +165,11 @@ class Sharing:
                 self.observe(space, "overtaken")
             case _:
                 self.observe(space, "different")
+                log.error(
+                    "related_lists_differ_by_viewer",
+                    space=space,
+                    action="related lists of this space are stored per token from now on",
+                )
                 await self.demote(space)
 
     async def _learn(self, spaces: Iterable[str]) -> None:

@@ -64,11 +64,18 @@ class Contract:
             raise ContractError(f"{method} {path}: {status} is not declared")
         response = self.resolved(response)
         self._check_headers(response.get("headers", {}), answer)
+        if answer.headers.get("content-type") == "application/problem+json":
+            self._check_headers(self._problem_headers(answer), answer)
         if method == "head" or "content" not in response:
             if answer.content:
                 raise ContractError(f"{method} {path}: {status} has a body")
         else:
             self._check_body(response["content"], answer)
+
+    def _problem_headers(self, answer: httpx.Response) -> Json:
+        """What a problem promises of its headers, also where Nexudus may answer the same status."""
+        kind = str(answer.json()["type"]).rpartition(":")[2] if answer.content else "internal"
+        return cast(Json, self.document["components"]["responses"][kind]["headers"])
 
     def _check_headers(self, declared: Mapping[str, Any], answer: httpx.Response) -> None:
         for name, reference in declared.items():

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import httpx
+import pytest
 
 from bff.app import build
 from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.options import SandboxOptions
 from bff.settings import load
+from tests.contract.contract import Contract
 from tests.support.serving import client, serving
 
 MEMBER_TOKEN: Final = "member-token-of-jane-doe"
@@ -20,6 +22,9 @@ OPERATOR_TOKEN: Final = "operator-token-of-the-tests"
 WEBHOOK_SECRET: Final = "webhook-secret-of-the-tests"
 HOST: Final = "members.example.com"
 """The one public host of the gateway; its space is the simulated one."""
+
+healthy = pytest.mark.asyncio(loop_scope="module")
+"""For tests that use the `gateway` of their module."""
 
 PUBLISHED: Final = 101
 UNPUBLISHED: Final = 145
@@ -58,3 +63,14 @@ async def live(settings: Mapping[str, str] | None = None) -> AsyncIterator[Live]
         for each in (member, operator, anyone):
             each.headers["host"] = HOST
         yield Live(origin, space.name, sandbox_of(simulated), member, operator, anyone)
+
+
+async def contract_of(gateway: Live) -> Contract:
+    """The document as a gateway serves it."""
+    return Contract((await gateway.anyone.get("/openapi.json")).json())
+
+
+def problem(answer: httpx.Response) -> str:
+    """The kind of problem that an answer is, without its namespace."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    return str(answer.json()["type"]).removeprefix("urn:bff:problem:")

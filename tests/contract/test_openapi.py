@@ -31,7 +31,7 @@ ANSWERED_ELSEWHERE = {"forwarded", "unmatched"}
 
 @pytest.fixture(scope="module")
 def contract() -> Contract:
-    """The whole document, as JSON gives it back."""
+    """Instead of the one of a running gateway: the whole document, as JSON gives it back."""
     return Contract(orjson.loads(orjson.dumps(describe(documented().keys()))))
 
 

@@ -38,7 +38,7 @@ stateful.enabled = false
 
 
 @pytest.mark.timeout(120)
-async def test_pitfall_10_generated_requests_get_declared_answers(tmp_path: Path) -> None:
+async def test_generated_requests_get_declared_answers(tmp_path: Path) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     async with live() as gateway:
         document = await gateway.anyone.get("/openapi.json")

@@ -145,3 +145,21 @@ def private(token: str, resource: str, secrets: tuple[bytes, ...] = (SECRET,)) -
 
 def digest_of(token: str) -> str:
     return Keyring((SECRET,)).digests(SPACE, token)[0]
+
+
+async def everything_in(redis: Redis) -> list[bytes]:
+    """Every key of a store, and every byte under it."""
+    found: list[bytes] = []
+    async for key in redis.scan_iter():
+        kind = await redis.type(key)
+        parts: list[object] = [key]
+        if kind == b"hash":
+            parts += [part for pair in (await redis.hgetall(key)).items() for part in pair]
+        elif kind == b"zset":
+            parts += await redis.zrange(key, 0, -1)
+        else:
+            parts.append(await redis.get(key))
+        for part in parts:
+            assert isinstance(part, bytes)
+            found.append(part)
+    return found

@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Self
 
 import httpx
@@ -78,8 +79,11 @@ class Tenant:
     bob: Member
 
     def visits(self, path: str | None = None, *, token: str | None = None) -> list[Visit]:
-        """The requests that arrived so far, oldest first, those still under way included."""
-        digest = None if token is None else token_digest(token)
+        """The requests that arrived so far, oldest first, those still under way included.
+
+        An empty `token` stands for requests without one.
+        """
+        digest = token_digest(token) if token else token
         return [
             visit
             for visit in self.sandbox.calls.log()
@@ -230,7 +234,23 @@ class Stage:
     async def quiet(self) -> None:
         """Returns once no gateway fetches anything."""
         for number in range(len(self.gateways)):
-            await until(lambda via=number: self._idle(via))
+            await until(partial(self._idle, number))
+
+    def crowd(self, size: int) -> list[Member]:
+        """Alice, with so many tokens."""
+        return [self.tenant.another(self.alice) for _ in range(size)]
+
+    async def prove(self, *members: Member) -> None:
+        """Let Nexudus accept their tokens."""
+        for member in members:
+            assert (await self.get(PROFILES, member)).status_code == 200
+
+    async def waiting(self, callers: int, *, via: int = 0) -> None:
+        """Returns once so many callers of a gateway wait for fetches."""
+        await until(partial(self._waits, callers, via))
+
+    async def _waits(self, callers: int, via: int) -> bool:
+        return await self.metric("bff_flight_waiters", via=via) >= callers
 
     async def _idle(self, via: int) -> bool:
         return await self.metric("bff_flights", via=via) == 0
@@ -239,7 +259,9 @@ class Stage:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Returns once a condition holds that something else brings about."""
     async with asyncio.timeout(_PATIENCE_S):
-        while not await condition():
+        while True:
+            if await condition():
+                return
             await asyncio.sleep(_POLL_S)
 
 
@@ -250,10 +272,15 @@ async def stage(
     gateways: int = 1,
     hosts: Sequence[str] = ("alpha.test",),
     env: Mapping[str, str] | None = None,
+    beside: Stage | None = None,
+    wait: bool = True,
 ) -> AsyncIterator[Stage]:
-    """Open everything; the gateways have heard of each other when it begins."""
+    """Open everything; with `wait`, the gateways have heard of each other when it begins.
+
+    `beside`: a stage whose spaces, members and clock this one's gateways share.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        opened = Stage(FakeClock(), redis_url)
+        opened = Stage(FakeClock() if beside is None else beside.clock, redis_url)
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         opened.http = await stack.enter_async_context(
             httpx.AsyncClient(timeout=20, trust_env=False, limits=limits, verify=_no_trust())
@@ -261,16 +288,19 @@ async def stage(
         for name in ("accept", "accept-encoding", "user-agent"):
             del opened.http.headers[name]
         servers = await stack.enter_async_context(_Servers())
-        opened.tenants = tuple([await _tenant(servers, opened.clock, host) for host in hosts])
+        if beside is None:
+            opened.tenants = tuple([await _tenant(servers, opened.clock, host) for host in hosts])
+        else:
+            opened.tenants = beside.tenants
         settings = load(_environment(opened, env or {}))
         for _ in range(gateways):
             seams = Seams(transport=open_pools(tls=_no_trust), clock=opened.clock)
             app = build(settings, seams)
             opened.gateways.append(Gateway(await servers.open(app), app))
         stack.callback(_let_go, opened)
-        if redis_url != EMBEDDED:
+        if wait and redis_url != EMBEDDED:
             for number in range(gateways):
-                await until(lambda via=number: _hears(opened, via))
+                await until(partial(_hears, opened, number))
         yield opened
 
 
@@ -299,10 +329,13 @@ class _Servers:
 
         task = asyncio.create_task(serve(), name="served")
         self._running.append(task)
-        await asyncio.wait({task, opened}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return opened.result()
+        task.add_done_callback(lambda _: opened.cancel())
+        try:
+            return await opened
+        except asyncio.CancelledError:
+            if task.done():
+                task.result()
+            raise
 
 
 async def _tenant(servers: _Servers, clock: FakeClock, host: str) -> Tenant:

@@ -16,6 +16,9 @@ import uvicorn
 from starlette.types import ASGIApp
 
 _START_S = 10.0
+_CLOSE_S = 5.0
+_TURNS_TO_CLOSE = 5
+"""Of the event loop, after which an idle connection is gone."""
 
 
 class _Server(uvicorn.Server):
@@ -28,6 +31,16 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         await self.on_tick(0)
         await self.told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self.servers:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(_TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(self._wait_tasks_to_complete(), _CLOSE_S)
+        await self.lifespan.shutdown()
 
 
 def listening_socket() -> socket.socket:
@@ -47,7 +60,6 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         app,
         log_config=None,
         lifespan="on",
-        timeout_graceful_shutdown=5,
         server_header=False,
         date_header=False,
         ws="none",

@@ -5,7 +5,8 @@
 -- wall clock that steps back cannot put an invalidation before a fetch that it came after.
 local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
 if not last then
-  -- A lost clock (first use, eviction, restart) begins at the time of day: past all it counted.
+  -- A lost clock (first use, eviction, restart) begins at the time of day: past all that it
+  -- counted, unless the time of day was set back by more than the clock was old.
   local time = redis.call('TIME')
   last = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local seed = string.format('%.0f', last)

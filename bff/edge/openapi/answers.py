@@ -75,26 +75,28 @@ def _passed_on() -> Json:
     return {
         "description": "Nexudus' own refusal, unchanged: its body, if it has one, and its "
         "`Retry-After`. Throttling is a 409 with `Retry-After` and no body.",
-        "headers": {
-            "Retry-After": ref("headers", "Nexudus-Retry-After"),
-            **refs("headers", ("X-Request-Id",)),
-        },
+        "headers": _perhaps("Retry-After"),
         "content": media("*/*", {}),
     }
 
 
 def _told_or_passed_on(kinds: Sequence[ProblemType]) -> Json:
-    """Nothing is required of the headers: which of the two it is shows in the content type."""
     told = _told(kinds)
     return {
         "description": f"{told['description']}\n\nOr Nexudus' own refusal, unchanged, which is "
         f"not `{_PROBLEM_JSON}`.",
-        "headers": refs("headers", ("X-Request-Id",)),
+        "headers": _perhaps(*_OF_STATUS.get(kinds[0].status, ())),
         "content": {
-            **media(_PROBLEM_JSON, _schema(kinds), [k.slug for k in kinds]),
+            **media(_PROBLEM_JSON, _schema(kinds), [kind.slug for kind in kinds]),
             **media("*/*", {}),
         },
     }
+
+
+def _perhaps(*names: str) -> Json:
+    """Headers of an answer that may be Nexudus', which promises none of these."""
+    promised = refs("headers", ("X-Request-Id",))
+    return {**promised, **{name: ref("headers", f"Nexudus-{name}") for name in names}}
 
 
 def _schema(kinds: Sequence[ProblemType]) -> Json:

@@ -19,7 +19,8 @@ lists that it is made of, and everything else forwarded.
 **Forwarded.** Any other `/api/…` or `/{lang}/…`, with any method, goes to Nexudus and comes back \
 as it is, and is never stored. It is documented by Nexudus and therefore not in the list of paths.
 
-**Which space.** The `Host` decides, by the operators' configuration and nothing else.
+**Which space.** The `Host` decides, by the operators' configuration and nothing else; webhooks \
+may name it in their path. Health, operators' routes and this document answer to any `Host`.
 
 **Cached answers** carry a strong `ETag` and `Cache-Control: private, no-cache`: keep them, and \
 ask with `If-None-Match`. `Age` and `Cache-Status` (RFC 9211) say where an answer came from. 304 \

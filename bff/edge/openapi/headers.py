@@ -104,7 +104,11 @@ def headers() -> Json:
         },
         "Retry-After": _sent("Seconds to wait.", {"type": "integer", "minimum": 1}),
         "Nexudus-Retry-After": {
-            "description": "As Nexudus sent it: seconds, or a date.",
+            "description": "Seconds to wait; or a date, if Nexudus sent one.",
+            "schema": {"type": "string"},
+        },
+        "Nexudus-WWW-Authenticate": {
+            "description": "Which credentials are wanted, if Nexudus says so.",
             "schema": {"type": "string"},
         },
         "WWW-Authenticate": _sent("Which credentials are wanted.", {"type": "string"}),

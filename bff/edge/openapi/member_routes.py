@@ -20,7 +20,6 @@ from bff.errors import (
     HeaderError,
     ParameterError,
     ShapeError,
-    TargetError,
     UnknownHost,
     UpstreamError,
 )
@@ -88,14 +87,11 @@ def _related() -> Json:
         "Without `_shape` the body is an `UnshapedRelatedList`.",
         "security": [{"memberToken": []}],
         "parameters": [ref("parameters", SHAPE), *_callers()],
-        "responses": {
-            **_list_responses("RelatedList", ("related", "relatedNone")),
-            **_refusals(404),
-        },
+        "responses": _list_responses("RelatedList", ("related", "relatedNone"), 404),
     }
 
 
-def _list_responses(schema: str, examples: Sequence[str]) -> Json:
+def _list_responses(schema: str, examples: Sequence[str], *documented: int) -> Json:
     return {
         "200": {
             "description": "The list, whole or in the shape asked for.",
@@ -103,7 +99,7 @@ def _list_responses(schema: str, examples: Sequence[str]) -> Json:
             "content": media(_JSON, ref("schemas", schema), examples),
         },
         "304": {"description": "What the client keeps stands.", "headers": cached_headers()},
-        **_refusals(),
+        **_refusals(*documented),
     }
 
 
@@ -116,7 +112,6 @@ def _refusals(*documented: int) -> Json:
             ParameterError,
             HeaderError,
             CredentialsError,
-            TargetError,
             UnknownHost,
             UpstreamError,
             nexudus=nexudus,

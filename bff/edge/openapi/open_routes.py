@@ -7,7 +7,7 @@ from typing import Final
 from bff.edge.hooks import ROUTE as HOOK_PATH
 from bff.edge.openapi.answers import refusals
 from bff.edge.openapi.headers import unstored_headers
-from bff.edge.openapi.notation import Json, exactly, flag, media, ref, refs, text
+from bff.edge.openapi.notation import Json, exactly, flag, media, record, ref, refs, text
 from bff.errors import BodyTooLarge, CredentialsError, HeaderError, Overloaded, UnknownHost
 from bff.hooks import SIGNATURE_HEADER
 from bff.hooks.receive import MAX_BODY
@@ -72,11 +72,7 @@ def document_paths() -> Json:
     }
     content = exactly({"openapi": {"const": OPENAPI}, "info": {}, "paths": {}})
     whole: Json = {"description": "OpenAPI 3.1.", "headers": kept, "content": media(_JSON, content)}
-    responses: Json = {
-        "200": whole,
-        "304": {"description": "What the client keeps stands.", "headers": kept},
-        **refusals(HeaderError, UnknownHost),
-    }
+    kept_stands: Json = {"description": "What the client keeps stands.", "headers": kept}
     return {
         DOCUMENT_PATH: {
             "get": {
@@ -85,7 +81,7 @@ def document_paths() -> Json:
                 "summary": "This document",
                 "security": [],
                 "parameters": [ref("parameters", n) for n in ("ifNoneMatch", "acceptEncoding")],
-                "responses": responses,
+                "responses": {"200": whole, "304": kept_stands},
             }
         }
     }
@@ -99,7 +95,8 @@ def _webhook(operation_id: str) -> Json:
         "description": "HMAC-SHA256 of the body under the webhook secret, in hex of either case.",
         "schema": {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"},
     }
-    entity: Json = {"type": "object", "description": "Only its ids are read."}
+    ids = {name: ref("schemas", "Id") for name in ("Id", "UserId", "CoworkerId")}
+    entity = record(ids, "Any entity of Nexudus; only these ids are read, and none of the rest.")
     events: Json = {"anyOf": [{"type": "array", "items": entity}, entity]}
     example = [{"Id": 101, "UserId": 7001, "FullName": "Jane Doe"}]
     return {

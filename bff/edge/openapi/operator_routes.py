@@ -7,16 +7,10 @@ from typing import Final
 from bff.edge.openapi.answers import refusals
 from bff.edge.openapi.headers import unstored_headers
 from bff.edge.openapi.notation import Json, exactly, flag, media, ref, text
-from bff.errors import (
-    BodyTooLarge,
-    CredentialsError,
-    HeaderError,
-    ParameterError,
-    UnknownHost,
-)
+from bff.errors import BodyTooLarge, CredentialsError, ParameterError
 
 _JSON: Final = "application/json"
-_REFUSED: Final = (HeaderError, UnknownHost, ParameterError, CredentialsError, BodyTooLarge)
+_REFUSED: Final = (ParameterError, CredentialsError, BodyTooLarge)
 
 
 def operator_paths() -> Json:
@@ -47,7 +41,10 @@ def _purge() -> Json:
     asked: Json = {
         "user": _id("A user id: the profile lists in all of their tokens."),
         "coworker": _id("A coworker id: every list that it is in."),
-        "token": text("The digest of a token, never a token."),
+        "token": {
+            **text("The 32 characters that name a token in Redis, never a token."),
+            "pattern": "^[A-Za-z0-9_-]{32}$",
+        },
         "everything": {"const": True},
     }
     done: Json = {

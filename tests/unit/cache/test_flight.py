@@ -195,7 +195,7 @@ async def test_a_drop_in_another_space_detaches_nothing(flights: Flights) -> Non
     after = call(flights, work)
     await settled()
     work.go.set()
-    assert await asyncio.gather(before, after) == [(1, False), (1, True)]
+    assert (await before, await after) == ((1, False), (1, True))
 
 
 async def test_a_detached_flight_that_lands_leaves_its_successor_joinable(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bff.edge.headers_in import MAX_BEARER, bearer, combined, single
+from bff.edge.headers_in import MAX_BEARER, bearer, check_framing, combined, single
 from bff.errors import CredentialsError, HeaderError
 
 
@@ -110,3 +110,36 @@ def test_pitfall_6_no_refusal_quotes_the_header() -> None:
             bearer(authorization(*values))
         assert canary.decode() not in str(refused.value)
         assert refused.value.__cause__ is None
+
+
+LENGTH, CODING = b"Content-Length", b"Transfer-Encoding"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [[], [(LENGTH, b"12")], [(CODING, b"chunked")], [(b"transfer-encoding", b" Chunked\t")]],
+)
+def test_one_framing_is_accepted(fields: list[tuple[bytes, bytes]]) -> None:
+    check_framing([(b"host", b"app.example"), *fields])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(LENGTH, b"12"), (b"content-length", b"12")],
+        [(LENGTH, b"12"), (LENGTH, b"13")],
+        [(LENGTH, b"12"), (CODING, b"chunked")],
+        [(b"transfer-encoding", b"chunked"), (LENGTH, b"0")],
+        [(CODING, b"chunked"), (CODING, b"chunked")],
+        [(CODING, b"identity"), (CODING, b"chunked")],
+        [(CODING, b"chunked, chunked")],
+        [(CODING, b"gzip, chunked")],
+        [(CODING, b"xchunked")],
+        [(CODING, b"chunked;q=1")],
+        [(CODING, b"\x0bchunked")],
+        [(CODING, b"")],
+    ],
+)
+def test_pitfall_15_a_second_framing_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
+    with pytest.raises(HeaderError):
+        check_framing([(b"host", b"app.example"), *fields])

@@ -135,8 +135,10 @@ def test_pitfall_17_a_path_that_looks_like_a_host_stays_a_path(path: bytes) -> N
 def test_an_over_long_target_is_refused() -> None:
     path, query = b"/" + b"a" * 99, b"b" * (MAX_TARGET - 101)
     assert check_target(path, query).query == query.decode()
-    with pytest.raises(TargetError, match="longer"):
+    with pytest.raises(ParameterError, match="longer"):
         check_target(path, query + b"b")
+    with pytest.raises(TargetError, match="longer"):
+        check_target(b"/" + b"a" * MAX_TARGET, query)
     assert len(check_path(b"/" + b"a" * (MAX_TARGET - 1))) == MAX_TARGET
     with pytest.raises(TargetError, match="longer"):
         check_path(b"/" + b"a" * MAX_TARGET)

@@ -1,0 +1,201 @@
+"""`bff demo`, which `make run` calls: one screen, three commands that work, one Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from bff.sandbox.seed import PASSWORD
+from tests.e2e.commands import (
+    HOST,
+    Command,
+    bff,
+    children_of,
+    free_port,
+    is_alive,
+    is_free,
+    taken_port,
+    until,
+)
+
+LAST_LINE = "Ctrl-C ends it all."
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="pastes commands of curl")
+
+
+class Running:
+    """A demo whose screen is there."""
+
+    def __init__(self, *options: str) -> None:
+        self.port, self.sandbox_port = free_port(), free_port()
+        ports = ("--port", str(self.port), "--sandbox-port", str(self.sandbox_port))
+        self.command = Command("demo", *ports, *options)
+        self.origin = f"http://{HOST}:{self.port}"
+
+    @property
+    def pasted(self) -> list[str]:
+        """The lines of the screen that are commands of a shell."""
+        return re.findall(r"^(?:curl |[A-Z]+=).*$", self.command.output, re.MULTILINE)
+
+    @property
+    def parts(self) -> list[int]:
+        """The process ids of the sandbox and the gateway."""
+        return children_of(self.command.process.pid)
+
+    def ended_cleanly(self) -> None:
+        assert self.command.ends() == 0
+        assert "Traceback" not in self.command.output
+        assert is_free(self.port)
+        assert is_free(self.sandbox_port)
+
+
+@pytest.fixture(scope="module")
+def shown() -> Iterator[Running]:
+    """One demo that several tests look at; SIGTERM ends it cleanly."""
+    demo = Running()
+    with demo.command:
+        demo.command.says(LAST_LINE)
+        yield demo
+        demo.command.process.terminate()
+        demo.ended_cleanly()
+
+
+@pytest.fixture
+def demo() -> Iterator[Running]:
+    """A demo of the test's own, to be ended by it."""
+    demo = Running()
+    with demo.command:
+        demo.command.says(LAST_LINE)
+        yield demo
+
+
+def sh(command: str) -> tuple[str, dict[str, str], str]:
+    """Status line, headers and body of what a pasted command shows."""
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=20, check=True
+    )
+    head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
+    status, *lines = head.split("\n")
+    return status, dict(line.lower().split(": ", 1) for line in lines), body
+
+
+@needs_curl
+def test_the_three_commands_do_what_they_say(shown: Running) -> None:
+    full, slim, again = shown.pasted
+
+    status, headers, figures = sh(full)
+    assert status == "HTTP/1.1 200 OK"
+    assert headers["cache-status"].startswith("bff; fwd=uri-miss")
+    size = int(headers["content-length"])
+    assert re.fullmatch(rf"{size} bytes in 0\.\d+ s\n", figures)
+
+    status, headers, _ = sh(full)
+    assert headers["cache-status"].startswith("bff; hit")
+
+    status, headers, body = sh(slim)
+    assert status == "HTTP/1.1 200 OK"
+    assert headers["cache-status"].startswith("bff; hit")
+    assert int(headers["content-length"]) < size / 3
+    assert '"Complete":true' in body
+
+    status, headers, body = sh(again)
+    assert status == "HTTP/1.1 304 Not Modified"
+    assert body == ""
+
+
+async def test_the_simulated_nexudus_keeps_its_documented_throttle(shown: Running) -> None:
+    url = f"http://{HOST}:{shown.sandbox_port}/api/public/businesses/current"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answers = await asyncio.gather(*(client.get(url) for _ in range(3)))
+    assert [answer.status_code for answer in answers].count(409) >= 2
+
+
+def test_the_figures_are_where_the_screen_says(shown: Running) -> None:
+    found = re.search(r"(http\S+/metrics) .*Authorization: (Bearer \S+)", shown.command.output)
+    assert found is not None
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(found[1]).status_code == 401
+        answer = client.get(found[1], headers={"authorization": found[2]})
+    assert answer.status_code == 200
+    assert "bff_" in answer.text
+
+
+def test_requests_are_not_logged_unless_asked_for(shown: Running) -> None:
+    httpx.get(f"{shown.origin}/healthz", trust_env=False)
+    assert '"request"' not in shown.command.output
+    assert "gateway |" not in shown.command.output
+
+
+def test_ctrl_c_ends_everything_cleanly(demo: Running) -> None:
+    demo.command.interrupt()
+    demo.ended_cleanly()
+
+
+@linux_only
+def test_a_part_that_dies_ends_the_other_and_is_told(demo: Running) -> None:
+    sandbox, _gateway = demo.parts
+    os.kill(sandbox, signal.SIGKILL)
+    assert demo.command.ends() == 1
+    assert "bff: The sandbox ended with SIGKILL." in demo.command.output
+    assert "Traceback" not in demo.command.output
+    assert is_free(demo.port)
+    until("the sandbox's port", lambda: is_free(demo.sandbox_port))
+
+
+@linux_only
+def test_nothing_outlives_a_killed_demo(demo: Running) -> None:
+    processes = [*demo.parts, *(worker for part in demo.parts for worker in children_of(part))]
+    assert len(processes) == 4
+    demo.command.process.kill()
+    until("all of them to end", lambda: not any(map(is_alive, processes)))
+    assert is_free(demo.port)
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
+    demo = Running("--verbose")
+    with demo.command:
+        demo.command.says("gateway | ")  # a line of the starting gateway
+        demo.command.interrupt()
+        demo.ended_cleanly()
+        assert LAST_LINE not in demo.command.output
+
+
+@pytest.mark.parametrize("option", ["--port", "--sandbox-port"])
+def test_a_taken_port_is_told_before_anything_starts(option: str) -> None:
+    ports = {"--port": free_port(), "--sandbox-port": free_port()}
+    with taken_port() as port:
+        ports[option] = port
+        done = bff("demo", *(str(word) for pair in ports.items() for word in pair))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert re.fullmatch(
+        rf"bff: Port {port} of 127\.0\.0\.1 is taken: .* with {option}[^\n]*\.\n", done.stderr
+    )
+
+
+@needs_curl
+def test_a_real_space_takes_the_place_of_the_simulated_one(shown: Running) -> None:
+    space = f"http://{HOST}:{shown.sandbox_port}"
+    demo = Running("--upstream", space)
+    with demo.command:
+        demo.command.says(LAST_LINE)
+        assert f"in front of    {space}\n" in demo.command.output
+        assert is_free(demo.sandbox_port)
+        sign_in, full, _slim, _again = demo.pasted
+        mine = sign_in.replace("YOUR E-MAIL", "jane.doe@example.com")
+        mine = mine.replace("YOUR PASSWORD", PASSWORD)
+        assert "YOUR" not in mine
+        status, headers, _ = sh(f"{mine}\n{full}")
+        assert status == "HTTP/1.1 200 OK"
+        assert headers["cache-status"].startswith("bff; fwd=uri-miss")
+        demo.command.interrupt()
+        demo.ended_cleanly()

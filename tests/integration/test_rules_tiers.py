@@ -1,0 +1,69 @@
+"""Cache rules 6 and 7, two tiers of which one may be away, through real sockets."""
+
+from __future__ import annotations
+
+import httpx
+
+from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, Stage, stage, until
+from tests.support.redis_server import RedisServer
+
+
+def detail(answer: httpx.Response) -> str:
+    value: str = answer.headers["cache-status"]
+    return value.rpartition("detail=")[2]
+
+
+class TestRule6TwoTiers:
+    async def test_a_copy_in_another_process_is_gone_when_a_write_is_answered(
+        self, pair: Stage
+    ) -> None:
+        for _ in range(2):
+            warm = await pair.get(BOOTSTRAP, pair.alice, via=1)
+        assert detail(warm) == "l1"
+        await pair.send("PUT", f"{SWITCH}?coworkerId=145", pair.alice)
+        after = await pair.get(BOOTSTRAP, pair.alice, via=1)
+        assert after.json()["Bootstrap"]["CoworkerId"] == 145
+
+    async def test_the_age_of_a_copy_in_process_is_capped(self, redis_url: str) -> None:
+        async with stage(redis_url, env={"BFF_L1_MAX_AGE_S": "0.03"}) as s:
+            await s.get(PROFILES, s.alice)
+
+            async def asks_the_store() -> bool:
+                return detail(await s.get(PROFILES, s.alice)) == "l2"
+
+            await until(asks_the_store)
+            assert s.tenant.arrivals(PROFILES) == 1
+
+    async def test_the_tier_in_process_is_bounded(self) -> None:
+        async with stage(env={"BFF_L1_BYTES": "20000"}) as s:
+            for number in range(60):
+                await s.get(f"{BOOTSTRAP}?_shape=User.Id,x{number}", s.alice)
+            assert await s.metric("bff_l1_bytes") <= 20_000
+
+    async def test_long_shapes_count(self) -> None:
+        """They are chosen by the caller and kept in the keys."""
+        async with stage(env={"BFF_L1_BYTES": "60000"}) as s:
+            for number in range(40):
+                long = ",".join(f"x{number}{part:03}" + "y" * 20 for part in range(80))
+                await s.get(f"{BOOTSTRAP}?_shape=User.Id,{long}", s.alice)
+            assert await s.metric("bff_l1_items") <= 25
+
+
+class TestRule7RedisIsAnAccelerator:
+    async def test_requests_go_on_without_it_and_it_is_used_again(
+        self, own_redis: RedisServer
+    ) -> None:
+        async with stage(own_redis.url) as s:
+            whole = await s.get(BOOTSTRAP, s.alice)
+            own_redis.kill()
+            for member in (s.alice, s.bob, s.alice, s.bob):
+                assert (await s.get(BOOTSTRAP, member)).status_code == 200
+            assert (await s.get("/readyz")).json()["checks"]["store"].startswith("away")
+            assert await s.metric("bff_store_available") == 0
+            own_redis.restart()
+
+            async def is_back() -> bool:
+                return await s.metric("bff_store_available") == 1
+
+            await until(is_back)
+            assert (await s.get(BOOTSTRAP, s.alice)).content == whole.content

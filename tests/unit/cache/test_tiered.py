@@ -1,0 +1,460 @@
+"""Both tiers as one: what is found where, what is kept where, and what is refused by both."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bff.cache import tags as tagging
+from bff.cache.entry import Entry, Proof
+from bff.cache.envelope import MAX_PLAIN_BYTES, Binding, Sealer
+from bff.cache.guarded import FAILURES_TO_OPEN, PROBE_S
+from bff.cache.keys import Address, Container, Scope
+from bff.cache.secrets import Keyring
+from bff.cache.tiered import ISOLATED_MAX_AGE_S, Fill, Found, Tier, TieredCache, Want
+from tests.support.cache_process import (
+    KEYSPACE,
+    SECRET,
+    SPACE,
+    Process,
+    Setting,
+    assemble,
+    digest_of,
+    entry,
+    everything_in,
+    private,
+    profiles,
+    proof,
+    related,
+    until,
+)
+from tests.unit.cache.conftest import World
+
+TOKEN, OTHER = "bearer-of-ana", "bearer-of-ben"
+LIST = entry(b'{"Profiles":[{"Id":101}]}', "r:profiles", "u:5")
+RELATED = entry(b'{"RelatedProfiles":[]}', "c:7", "r:related")
+PROOF = Proof(1e6, 5, (101,))
+OLD_SECRET = b"the secret that is being replaced, long"
+
+
+async def found(process: Process, want: Want) -> Found | None:
+    return (await process.cache.find(SPACE, [want])).values[0]
+
+
+async def keep(process: Process, want: Want, value: Entry = LIST) -> bool:
+    return await process.put(want, value, *value.tags)
+
+
+async def test_nothing_is_found_before_anything_is_kept(world: World) -> None:
+    assert await found(world.mine, profiles(TOKEN)) is None
+
+
+async def test_what_is_kept_is_found_in_process_without_asking_the_store(world: World) -> None:
+    assert await keep(world.mine, profiles(TOKEN))
+    world.store.calls.clear()
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L1)
+    assert world.store.calls == []
+
+
+async def test_another_process_finds_it_in_the_store_and_keeps_it_in_process(world: World) -> None:
+    await keep(world.peer, profiles(TOKEN))
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L2)
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L1)
+    assert world.store.calls == ["load"]
+
+
+async def test_only_what_is_missing_in_process_is_asked_for(world: World) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    await keep(world.peer, related(7), RELATED)
+    findings = await world.mine.cache.find(SPACE, [related(8), profiles(TOKEN), related(7)])
+    tiers = [value and value.tier for value in findings.values]
+    assert tiers == [None, Tier.L1, Tier.L2]
+    assert findings.ticket.stamp is not None
+
+
+async def test_a_find_that_asked_no_store_gives_a_ticket_without_a_stamp(world: World) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    findings = await world.mine.cache.find(SPACE, [profiles(TOKEN)])
+    assert findings.ticket.stamp is None
+
+
+async def test_pitfall_1_another_token_finds_nothing(world: World) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    assert await found(world.mine, profiles(OTHER)) is None
+    assert await found(world.peer, profiles(OTHER)) is None
+
+
+async def test_a_negative_answer_is_kept_as_well(world: World) -> None:
+    gone = Entry(404, b"", 1e6, ("c:7", "r:related"), content_type="")
+    assert await keep(world.peer, related(7), gone)
+    assert await found(world.mine, related(7)) == Found(gone, Tier.L2)
+
+
+async def test_a_proof_is_kept_beside_the_list_and_found_as_a_proof(world: World) -> None:
+    ticket = await world.peer.cache.begin(SPACE)
+    fills = [
+        Fill(profiles(TOKEN), LIST, LIST.tags),
+        Fill(proof(TOKEN), PROOF, ("r:proof", "u:5")),
+    ]
+    assert await world.peer.cache.fill(ticket, fills, 60)
+    for tier in (Tier.L2, Tier.L1):
+        findings = await world.mine.cache.find(SPACE, [profiles(TOKEN), proof(TOKEN)])
+        assert findings.values == (Found(LIST, tier), Found(PROOF, tier))
+
+
+# Trust
+
+
+async def test_pitfall_8_a_value_copied_under_another_name_never_opens(world: World) -> None:
+    await keep(world.peer, profiles(TOKEN))
+    await keep(world.peer, related(7), RELATED)
+    mine, shared = profiles(TOKEN).address, related(7).address
+    stored = await world.redis.hget(KEYSPACE.container(mine.container), mine.field)
+    stored_shared = await world.redis.hget(KEYSPACE.container(shared.container), shared.field)
+    for want, value in (
+        (profiles(OTHER), stored),
+        (private(TOKEN, "related"), stored),
+        (proof(TOKEN), stored),
+        (related(7, "fr"), stored_shared),
+        (related(8), stored_shared),
+        (related(7), stored),
+        (profiles(TOKEN), stored_shared),
+    ):
+        assert value is not None
+        name = KEYSPACE.container(want.address.container)
+        await world.redis.hset(name, want.address.field, value)
+        assert await found(world.mine, want) is None
+    assert len(world.mine.memory) == 0
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        lambda value: value.replace(b" u:5\n", b"\n"),
+        lambda value: value.replace(b"u:5", b"u:6"),
+        lambda value: value.replace(b" u:5\n", b" u:5 u:6\n"),
+        lambda value: value.replace(value.split(b" ")[0], b"9999999999999999", 1),
+        lambda value: value[:-1],
+        lambda value: value[:-1] + bytes((value[-1] ^ 1,)),
+        lambda value: value.partition(b"\n")[0] + b"\n",
+        lambda value: b"1 \n",
+        lambda _: b"",
+    ],
+)
+async def test_an_altered_value_is_as_good_as_absent_and_written_over(
+    world: World, alter: Callable[[bytes], bytes]
+) -> None:
+    await keep(world.peer, profiles(TOKEN))
+    await keep(world.peer, profiles(OTHER), replace(LIST, tags=("r:profiles", "u:6")))
+    address = profiles(TOKEN).address
+    name = KEYSPACE.container(address.container)
+    stored = await world.redis.hget(name, address.field)
+    assert isinstance(stored, bytes)
+    await world.redis.hset(name, address.field, alter(stored))
+    assert await found(world.mine, profiles(TOKEN)) is None
+    assert await keep(world.mine, profiles(TOKEN))
+    assert await world.redis.hget(name, address.field) != alter(stored)
+    fresh = assemble(world.redis, "third", Setting(clock=world.time))
+    assert await found(fresh, profiles(TOKEN)) == Found(LIST, Tier.L2)
+
+
+async def test_a_sealed_value_of_another_form_is_as_good_as_absent(world: World) -> None:
+    sealer = Sealer(Keyring((SECRET,)), os.urandom)
+    await keep(world.peer, related(7), RELATED)
+    address = related(7).address
+    name = KEYSPACE.container(address.container)
+    stored = await world.redis.hget(name, address.field)
+    assert isinstance(stored, bytes)
+    clear = stored.partition(b"\n")[0] + b"\n"
+    sealed = sealer.seal(b"not an entry", Binding(address.text, clear, None))
+    await world.redis.hset(name, address.field, clear + sealed)
+    assert await found(world.mine, related(7)) is None
+
+
+async def test_while_a_secret_is_replaced_what_the_old_one_sealed_is_found(world: World) -> None:
+    old = assemble(world.redis, "old", Setting(clock=world.time, secrets=(OLD_SECRET,)))
+    new = assemble(world.redis, "new", Setting(clock=world.time, secrets=(SECRET, OLD_SECRET)))
+    mine = profiles(TOKEN, (OLD_SECRET,))
+    both = profiles(TOKEN, (SECRET, OLD_SECRET))
+    await keep(old, mine)
+    await keep(old, related(7), RELATED)
+    assert await found(new, both) == Found(LIST, Tier.L2)
+    assert await found(new, both) == Found(LIST, Tier.L1)
+    assert await found(new, related(7)) == Found(RELATED, Tier.L2)
+    assert await keep(new, both)
+    only_new = assemble(world.redis, "last", Setting(clock=world.time))
+    assert await found(only_new, profiles(TOKEN)) == Found(LIST, Tier.L2)
+    assert await found(only_new, related(7)) is None
+
+
+async def test_under_two_secrets_the_value_of_the_writing_one_counts(world: World) -> None:
+    old = assemble(world.redis, "old", Setting(clock=world.time, secrets=(OLD_SECRET,)))
+    new = assemble(world.redis, "new", Setting(clock=world.time, secrets=(SECRET, OLD_SECRET)))
+    both = profiles(TOKEN, (SECRET, OLD_SECRET))
+    newer = replace(LIST, body=b"newer")
+    await keep(new, both, newer)
+    await keep(old, profiles(TOKEN, (OLD_SECRET,)))
+    new.memory.clear()
+    assert await found(new, both) == Found(newer, Tier.L2)
+
+
+# Invalidation beats fills
+
+
+DROPS = [
+    "r:profiles",
+    "u:5",
+    tagging.token(digest_of(TOKEN)),
+]
+
+
+@pytest.mark.parametrize("tag", DROPS)
+async def test_pitfall_14_a_fill_overtaken_in_process_is_refused_by_both_tiers(
+    world: World, tag: str
+) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    ticket = await world.mine.cache.begin(SPACE)
+    await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")
+    assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
+    assert await found(world.mine, profiles(TOKEN)) is None
+    assert await found(world.peer, profiles(TOKEN)) is None
+    assert await keep(world.mine, profiles(TOKEN))
+
+
+@pytest.mark.parametrize("tag", DROPS)
+async def test_pitfall_14_a_fill_overtaken_by_another_process_is_refused_by_both_tiers(
+    world: World, tag: str
+) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    ticket = await world.mine.cache.begin(SPACE)
+    # Its message has not been heard here yet: only the store knows.
+    await world.peer.invalidator.invalidate(SPACE, frozenset({tag}), "test")
+    world.mine.memory.clear()
+    ticket = replace(ticket, memory=world.mine.memory.ticket())
+    assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
+    assert await found(world.mine, profiles(TOKEN)) is None
+
+
+@pytest.mark.parametrize("tag", DROPS)
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_pitfall_14_a_fill_whose_store_could_not_be_asked_is_refused_all_the_same(
+    world: World, tag: str, when: str
+) -> None:
+    if when == "before":
+        world.store.failing = {"load"}
+    ticket = await world.mine.cache.begin(SPACE)
+    assert (ticket.stamp is None) == (when == "before")
+    world.store.fail_all()
+    await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")
+    assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
+    assert await found(world.mine, profiles(TOKEN)) is None
+    assert len(world.mine.memory) == 0
+
+
+async def test_pitfall_14_an_invalidation_between_save_and_keeping_is_not_overlooked(
+    world: World,
+) -> None:
+    ticket = await world.mine.cache.begin(SPACE)
+    world.store.held = {"save"}
+    fill = asyncio.create_task(world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags))
+    await until(lambda: "save" in world.store.calls)
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"u:5"}), "test")
+    world.store.release.set()
+    assert not await fill
+    assert await found(world.mine, profiles(TOKEN)) is None
+    assert await found(world.peer, profiles(TOKEN)) is None
+
+
+async def test_pitfall_14_what_was_loaded_before_an_invalidation_is_not_kept_after_it(
+    world: World,
+) -> None:
+    await keep(world.peer, profiles(TOKEN))
+    world.store.held = {"load"}
+    find = asyncio.create_task(world.mine.cache.find(SPACE, [profiles(TOKEN)]))
+    await until(lambda: "load" in world.store.calls)
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"u:5"}), "test")
+    world.store.release.set()
+    findings = await find
+    assert len(world.mine.memory) == 0
+    assert not await world.mine.fill(findings.ticket, profiles(TOKEN), LIST, *LIST.tags)
+
+
+async def test_dropping_a_proof_leaves_the_list_and_dropping_the_token_leaves_nothing(
+    world: World,
+) -> None:
+    digest = digest_of(TOKEN)
+    for tag, left in ((tagging.proof(digest), 1), (tagging.token(digest), 0)):
+        ticket = await world.mine.cache.begin(SPACE)
+        fills = [Fill(profiles(TOKEN), LIST, LIST.tags), Fill(proof(TOKEN), PROOF, ("u:5",))]
+        assert await world.mine.cache.fill(ticket, fills, 60)
+        world.mine.invalidator.apply(SPACE, frozenset({tag}))
+        assert len(world.mine.memory) == left
+        await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")
+        findings = await world.peer.cache.find(SPACE, [profiles(TOKEN), proof(TOKEN)])
+        assert [value is not None for value in findings.values] == [left == 1, False]
+        world.peer.memory.clear()
+
+
+async def test_a_list_that_mentions_a_coworker_goes_with_it(world: World) -> None:
+    await world.mine.put(related(7), RELATED, "c:7", "c:9", "r:related")
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"c:9"}), "test")
+    assert await found(world.mine, related(7)) is None
+    assert await found(world.peer, related(7)) is None
+
+
+# A store that fails
+
+
+async def test_pitfall_23_a_store_that_fails_is_a_miss_and_never_an_error(world: World) -> None:
+    await keep(world.peer, profiles(TOKEN))
+    world.store.fail_all()
+    for _ in range(FAILURES_TO_OPEN + 2):
+        findings = await world.mine.cache.find(SPACE, [profiles(TOKEN)])
+        assert findings.values == (None,)
+        assert findings.ticket.stamp is None
+    assert not world.mine.guarded.available
+    assert (await world.mine.cache.begin(SPACE)).stamp is None
+
+
+@pytest.mark.parametrize("failing", [{"load"}, {"save"}, {"load", "save"}])
+async def test_pitfall_23_what_the_store_did_not_take_is_kept_in_process(
+    world: World, failing: set[str]
+) -> None:
+    world.store.failing = failing
+    assert await keep(world.mine, profiles(TOKEN))
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L1)
+    assert await found(world.peer, profiles(TOKEN)) is None
+
+
+async def test_a_document_too_large_to_seal_is_kept_in_process_only(world: World) -> None:
+    large = entry(bytes(MAX_PLAIN_BYTES), *LIST.tags)
+    world.mine.memory.max_bytes = 2 * MAX_PLAIN_BYTES
+    assert await keep(world.mine, profiles(TOKEN), large)
+    assert await found(world.mine, profiles(TOKEN)) == Found(large, Tier.L1)
+    assert "save" not in world.store.calls
+
+
+async def test_a_refused_save_is_kept_nowhere(world: World) -> None:
+    ticket = await world.mine.cache.begin(SPACE)
+    await world.redis.delete(KEYSPACE.base(SPACE) + "clock")
+    assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
+    assert len(world.mine.memory) == 0
+
+
+# When copies in process may be served
+
+
+async def test_copies_are_served_no_longer_than_their_cap(world: World) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    await world.time.advance(59.9)
+    assert (await found(world.mine, profiles(TOKEN))) == Found(LIST, Tier.L1)
+    await world.time.advance(0.1)
+    assert (await found(world.mine, profiles(TOKEN))) == Found(LIST, Tier.L2)
+
+
+async def test_pitfall_22_while_the_channel_is_silent_the_store_is_asked(world: World) -> None:
+    await keep(world.mine, profiles(TOKEN))
+    world.bus.trusted = False
+    assert not world.mine.cache.memory_usable
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L2)
+    await world.peer.invalidator.invalidate(SPACE, frozenset({"u:5"}), "elsewhere")
+    assert await found(world.mine, profiles(TOKEN)) is None
+
+
+async def lose_the_store(world: World) -> None:
+    world.bus.trusted = False
+    world.store.fail_all()
+    for _ in range(FAILURES_TO_OPEN):
+        await world.mine.cache.begin(SPACE)
+    assert not world.mine.guarded.available
+
+
+async def test_pitfall_23_alone_a_process_serves_its_own_copies_for_a_short_time(
+    world: World,
+) -> None:
+    await lose_the_store(world)
+    assert world.mine.cache.memory_usable
+    assert await keep(world.mine, profiles(TOKEN))
+    world.store.failing.add("ping")
+    await world.time.advance(ISOLATED_MAX_AGE_S - 0.1)
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L1)
+    await world.time.advance(0.1)
+    assert await found(world.mine, profiles(TOKEN)) is None
+
+
+async def test_pitfall_22_copies_made_while_invalidations_were_not_heard_are_never_served(
+    world: World,
+) -> None:
+    world.bus.trusted = False
+    assert await keep(world.mine, profiles(TOKEN))
+    assert await keep(world.mine, related(7), RELATED)
+    await found(world.mine, related(7))
+    await world.peer.invalidator.invalidate(SPACE, frozenset({"u:5", "c:7"}), "elsewhere")
+    await lose_the_store(world)
+    assert await found(world.mine, profiles(TOKEN)) is None
+    assert await found(world.mine, related(7)) is None
+
+
+async def test_the_store_is_used_again_once_it_answers(world: World) -> None:
+    await lose_the_store(world)
+    await keep(world.mine, profiles(TOKEN))
+    world.store.failing.clear()
+    await world.time.advance(PROBE_S)
+    await until(lambda: world.mine.guarded.available)
+    assert not world.mine.cache.memory_usable
+    assert await keep(world.mine, profiles(TOKEN))
+    assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L2)
+
+
+async def test_a_short_cap_stays_short_when_alone(world: World) -> None:
+    cache = TieredCache(
+        world.mine.guarded,
+        world.mine.memory,
+        Sealer(Keyring((SECRET,)), os.urandom),
+        world.time,
+        max_age_s=1.0,
+    )
+    cache.bus = world.bus
+    now = world.time.monotonic()
+    assert cache.hold("v", 1, frozenset()).expires == now + 1.0
+    await lose_the_store(world)
+    assert cache.hold("v", 1, frozenset()).expires == now + 1.0
+
+
+async def test_pitfall_6_nothing_at_rest_tells_a_token_or_a_person(world: World) -> None:
+    token = "bearer-CANARY-token"
+    body = b'{"User":{"AccessToken":,"FullName":"Ana CANARY Person"}}'
+    with_secret = Entry(200, body, 1e6, ("r:profiles", "u:5"), secret_at=body.index(b',"Full'))
+    assert token in with_secret.body_for(token).decode()
+    await keep(world.mine, profiles(token), with_secret)
+    await world.mine.put(proof(token), PROOF, "u:5")
+    shared = entry(b'{"RelatedProfiles":[{"FullName":"Ana CANARY Person"}]}', "c:7")
+    await keep(world.mine, related(7), shared)
+    await world.mine.invalidator.invalidate(
+        SPACE, frozenset({tagging.token(digest_of(token)), "u:9"}), "test"
+    )
+    await keep(world.mine, profiles(token), with_secret)
+    await world.mine.guarded.remember(SPACE, "webhook-digest", 60)
+    at_rest = await everything_in(world.redis)
+    assert len(at_rest) > 8
+    for text in at_rest:
+        assert b"CANARY" not in text
+        assert b"Ana" not in text
+    shown = (repr(profiles(token)), repr(with_secret), repr(world.mine.cache))
+    assert "CANARY" not in "".join(shown)
+
+
+async def test_older_addresses_open_only_under_their_own_name(world: World) -> None:
+    """A want names its older addresses itself: one that is not the token's opens nothing."""
+    await keep(world.mine, profiles(TOKEN))
+    stolen = Want(
+        Address(Container(SPACE, Scope.TOKEN, "new"), "profiles", "", ""),
+        (profiles(TOKEN).address,),
+        OTHER,
+    )
+    world.mine.memory.clear()
+    assert await found(world.mine, stolen) is None
