@@ -41,7 +41,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 def main() -> None:
     """Entry point: what the operator can mend is told, and is no traceback."""
     try:
-        app()
+        app(prog_name="bff")
     except SettingsError as error:
         rows = [(each.variable, each.reason, each.example) for each in error.faults]
         headings = ("variable", "fault", "for example")

@@ -21,7 +21,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.common import AbstractServer
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.terminal import CommandFailed
 
@@ -58,12 +58,12 @@ def serve(plan: Plan) -> None:
     os.register_at_fork(
         before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, _ENDING),
         after_in_parent=partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, _ENDING),
-        after_in_child=_end_on_signals,
+        after_in_child=_end_on_sigterm_only,
     )
     try:
         server.serve(target_loader=partial(load, plan.factory, os.getpid()), wrap_loader=False)
     except SystemExit:
-        # Workers hear a Ctrl-C too, and may be gone before the server expects them to.
+        # A worker that is stopped by others at the same time is gone before it is expected to be.
         if not server.interrupt_signal:
             raise CommandFailed("The workers keep ending; the lines above say why.") from None
     except OSError as error:
@@ -77,10 +77,13 @@ def free_address(host: str, port: int, option: str = "--port") -> str:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, place = found[0]
+        # IPv4 first: `localhost` is both, and clients that know one know that one.
+        family, kind, protocol, _, place = min(found, key=lambda each: each[0] != socket.AF_INET)
         with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)
+    except UnicodeError:
+        raise CommandFailed(f"{host} is not a name of this machine.") from None
     except OSError as error:
         raise CommandFailed(_refusal(error, host, port, option)) from None
     return str(place[0])
@@ -88,10 +91,10 @@ def free_address(host: str, port: int, option: str = "--port") -> str:
 
 def load(factory: str, parent: int) -> ASGIApp:
     """In a worker: its application, made once its end is tied to that of `parent`."""
-    _end_on_signals()
+    _end_on_sigterm_only()
     end_with(parent)
     module, _, name = factory.partition(":")
-    return cast(ASGIApp, getattr(importlib.import_module(module), name)())
+    return Hosted(cast(ASGIApp, getattr(importlib.import_module(module), name)()))
 
 
 def end_with(parent: int) -> None:
@@ -106,10 +109,79 @@ def end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end_on_signals() -> None:
-    for number in _ENDING:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+def _end_on_sigterm_only() -> None:
+    """A Ctrl-C is for the server, which sends its workers a SIGTERM each.
+
+    Of two signals that a worker of granian gets while it starts, the second hangs it.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+class Hosted:
+    """An application as granian needs it: every call is answered, and lets go of its connection."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        call = _Call(receive, send)
+        try:
+            await self._app(scope, call.receive, call.send)
+            await call.refuse_if_malformed()
+        finally:
+            call.let_go()
+
+
+class _Call:
+    """The two ends of one call."""
+
+    __slots__ = ("_answered", "_left", "_receive", "_send")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = False
+        self._answered = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left = message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        self._answered = True
+        await self._send(message)
+
+    async def refuse_if_malformed(self) -> None:
+        """400 where the client seems to have left, and so has been answered nothing.
+
+        granian tells the same of a malformed body, whose sender still listens; its own answer to a
+        call that has none is a 500.
+        """
+        if self._left and not self._answered:
+            await self._send({"type": "http.response.start", "status": 400, "headers": _REFUSAL})
+            await self._send({"type": "http.response.body", "body": b""})
+
+    def let_go(self) -> None:
+        """From now on, whoever has kept the two ends has nothing of the server's in hand.
+
+        A connection whose request was not read to its end is closed only once nobody can read it
+        any more, and the traceback of an error may keep `receive` until the next collection.
+        """
+        self._receive, self._send = _over, _unheard
+
+
+async def _over() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _unheard(_: Message) -> None:
+    return None
 
 
 class ServerLog(logging.Handler):
@@ -137,7 +209,8 @@ def _server(plan: Plan, address: str) -> AbstractServer[Any]:
         websockets=False,
         backpressure=max(1, min(CONNECTIONS, open_files // 2)),
         log_enabled=plan.log_server,
-        log_level=LogLevels.warning,
+        # Its warnings are about workers that refuse to stop, which it takes some for that have.
+        log_level=LogLevels.error,
         log_dictconfig=_LOGGING,
         respawn_failed_workers=True,
         workers_kill_timeout=plan.stop_timeout_s,
@@ -175,7 +248,13 @@ def _refusal(error: OSError, host: str, port: int, option: str) -> str:
     return f"Port {port} of {host} {reason}."
 
 
+_REFUSAL: Final = (
+    (b"cache-control", b"no-store"),
+    (b"vary", b"Authorization, Origin"),
+    (b"connection", b"close"),
+    (b"content-length", b"0"),
+)
 _LOGGING: Final[dict[str, Any]] = {
     "handlers": {"ours": {"()": ServerLog}},
-    "loggers": {"_granian": {"handlers": ["ours"], "level": "WARNING", "propagate": False}},
+    "loggers": {"_granian": {"handlers": ["ours"], "level": "ERROR", "propagate": False}},
 }

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -74,10 +74,25 @@ def _sentinel(url: str) -> Redis:
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses, sentinel_kwargs=_options(), **_options()
     )
-    master: Redis = sentinel.master_for(
-        service, db=int(db or "0"), username=username, password=password
+    primary: Redis = sentinel.master_for(
+        service,
+        redis_class=_Primary,
+        db=int(db or "0"),
+        username=username,
+        password=password,
+        max_connections=POOL_SIZE,
     )
-    return master
+    return primary
+
+
+class _Primary(Redis):
+    """A client of the primary that Sentinel names; closes its connections to Sentinel as well."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        assert isinstance(self.connection_pool, SentinelConnectionPool)
+        for sentinel in self.connection_pool.sentinel_manager.sentinels:
+            await sentinel.aclose()
 
 
 def _authority(url: str, port: int) -> tuple[str | None, str | None, list[tuple[str, int]]]:

@@ -19,4 +19,7 @@ async def end(tasks: Iterable[asyncio.Future[Any]]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+        done, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+        for task in done:
+            if not task.cancelled():
+                task.exception()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
 from bff.edge.caching import merge_vary, server_timing
-from bff.edge.headers_in import single
+from bff.edge.headers_in import check_framing, single
 from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
 from bff.errors import RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
@@ -94,6 +94,13 @@ class Cors(CORSMiddleware):
         headers["Access-Control-Allow-Origin"] = origin
         headers["Vary"] = merge_vary(headers.get("Vary"), ("Origin",))
 
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Browsers keep it for `max_age`; nobody in between does."""
+        answer = super().preflight_response(request_headers)
+        answer.headers["Cache-Control"] = "no-store"
+        answer.headers["Vary"] = merge_vary(answer.headers.get("Vary"), ("Authorization", "Origin"))
+        return answer
+
 
 class ProblemMiddleware:
     """Turns every named error into its problem document, as long as nothing was sent."""
@@ -112,6 +119,12 @@ class ProblemMiddleware:
             started = True
             await send(message)
 
+        try:
+            check_framing(scope["headers"])
+        except RequestError as error:
+            problem = problem_for(error, exchanges.of(scope).request_id)
+            await send_problem(problem, scope, send, close=True)
+            return
         try:
             await self._app(scope, receive, sending)
         except (RequestError, UpstreamError) as error:
@@ -172,15 +185,17 @@ async def problem_of_routing(request: Request, error: Exception) -> Response:
     return response
 
 
-async def send_problem(problem: Problem, scope: Scope, send: Send) -> None:
-    """Send a problem document; a HEAD gets its headers."""
+async def send_problem(problem: Problem, scope: Scope, send: Send, *, close: bool = False) -> None:
+    """Send a problem document; a HEAD gets its headers. `close`: and end the connection."""
     body = problem.body()
-    length = (b"content-length", str(len(body)).encode())
+    framing = [(b"content-length", str(len(body)).encode())]
+    if close:
+        framing.append((b"connection", b"close"))
     await send(
         {
             "type": "http.response.start",
             "status": problem.kind.status,
-            "headers": [*problem.headers(), length],
+            "headers": [*problem.headers(), *framing],
         }
     )
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

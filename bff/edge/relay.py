@@ -83,7 +83,8 @@ class Relay:
     async def __call__(self, scope: Scope, receive: Receive, send: Send, target: Target) -> None:
         space = exchanges.space_of(scope)
         writer = self._writer(scope)
-        personal = bool(writer.credentials)
+        # By what came, not by what goes up: `Connection: Authorization` would make it public.
+        personal = any(name.lower() in _CREDENTIALS for name, _ in scope["headers"])
         writing = changes_profiles(scope["method"], target.path)
         care = _Care(personal, secret=writing or hands_out_tokens(target.path))
 

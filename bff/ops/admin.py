@@ -75,6 +75,7 @@ class Admin:
                 raise CredentialsError("This is not the operator token (BFF_OPS_TOKEN).")
             response = await handler(request)
             response.headers["cache-control"] = "no-store"
+            response.headers["vary"] = "Authorization, Origin"
             return response
 
         return guarded

@@ -182,7 +182,7 @@ async def test_pitfall_8_lost_clients_leave_no_mark(stage: RawStage) -> None:
 
 
 IMPATIENT = (
-    "import bff.serve, bff.cli; bff.serve.HEAD_TIMEOUT_S = 1; bff.cli.main()",
+    "import bff.serve, bff.cli; bff.serve.HEAD_TIMEOUT_S = 2; bff.cli.main()",
     "serve",
 )
 

@@ -93,7 +93,6 @@ async def test_pitfall_16_nothing_that_could_rewrite_a_request_goes_up(stage: Ra
         assert (plain.status, spoofed.body) == (200, plain.body)
 
 
-@pytest.mark.xfail(strict=True, reason="the relay decides by what it sends up, not by what came")
 async def test_pitfall_16_a_bearer_named_by_connection_makes_no_public_answer(
     stage: RawStage,
 ) -> None:

@@ -389,6 +389,7 @@ async def test_a_caller_that_leaves_disturbs_nobody(solo: Stage) -> None:
     leaving = solo.later(BOOTSTRAP, solo.alice)
     await solo.tenant.held()
     staying = [solo.later(BOOTSTRAP, solo.alice) for _ in range(3)]
+    await solo.waiting(4)
     leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     solo.tenant.release()

@@ -26,11 +26,13 @@ DECODERS = {
 async def raw(stage: Stage, target: str, member: Member, **headers: str) -> tuple[bytes, str]:
     """The body as it came over the wire, and its content coding."""
     own = {**member.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    async with stage.http.stream("GET", stage.gateways[0].origin + target, headers=own) as answer:
-        assert answer.status_code == 200
-        body = b"".join([part async for part in answer.aiter_raw()])
-        assert answer.headers["content-length"] == str(len(body))
-        return body, answer.headers.get("content-encoding", "identity")
+    url = stage.gateways[0].origin + target
+    with stage.apps.one() as client:
+        async with client.stream("GET", url, headers=own) as answer:
+            assert answer.status_code == 200
+            body = b"".join([part async for part in answer.aiter_raw()])
+            assert answer.headers["content-length"] == str(len(body))
+            return body, answer.headers.get("content-encoding", "identity")
 
 
 def cache_status(answer: httpx.Response) -> str:

@@ -104,6 +104,17 @@ async def process(
         await made.guarded.aclose()
 
 
+@asynccontextmanager
+async def alone(url: str, name: str, setting: Setting | None = None) -> AsyncIterator[Process]:
+    """A process that believes itself the only one: it does not listen."""
+    made = assemble(connect(url), name, setting or Setting())
+    try:
+        yield made
+    finally:
+        await made.flights.aclose()
+        await made.guarded.aclose()
+
+
 async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
     """Returns as soon as `condition` holds; TimeoutError if it never does."""
     async with asyncio.timeout(within_s):

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Self
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from bff.app import Seams, build
 from bff.nexudus.client import open_pools
 from bff.sandbox.app import Sandbox, create_app, sandbox_of
-from bff.sandbox.auth import token_digest
+from bff.sandbox.auth import EXPIRES_IN_S, token_digest
 from bff.sandbox.calls import Visit
 from bff.sandbox.effects import Effect, Hang, Moment
 from bff.sandbox.faults import Match, Rule
@@ -132,13 +132,46 @@ class Tenant:
         self.sandbox.faults.clear()
         self.sandbox.holds.release(count)
 
-    def mint(self, member: Member, *, jwt: bool = False, ttl_s: float = 3600.0) -> str:
+    def mint(self, member: Member, *, jwt: bool = False, ttl_s: float = EXPIRES_IN_S) -> str:
         """One more token of a member."""
         return self.sandbox.tokens.mint(member.user_id, jwt=jwt, ttl_s=ttl_s)
 
     def another(self, member: Member) -> Member:
         """The same member with one more token."""
         return Member(member.user_id, member.coworker_id, member.canary, self.mint(member))
+
+
+class Apps:
+    """The clients of the apps: one after the other, so that each has few connections.
+
+    The work of httpcore's pool grows with the square of its connections.
+    """
+
+    CONNECTIONS: Final = 25
+
+    def __init__(self) -> None:
+        self._busy: dict[httpx.AsyncClient, int] = {}
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[httpx.AsyncClient]:
+        """A client with a free connection."""
+        free = (client for client, busy in self._busy.items() if busy < self.CONNECTIONS)
+        client = next(free, None) or self._opened()
+        self._busy[client] = self._busy.get(client, 0) + 1
+        try:
+            yield client
+        finally:
+            self._busy[client] -= 1
+
+    async def aclose(self) -> None:
+        for client in self._busy:
+            await client.aclose()
+
+    def _opened(self) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(timeout=20, trust_env=False, verify=_no_trust())
+        for name in ("accept", "accept-encoding", "user-agent"):
+            del client.headers[name]
+        return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +190,7 @@ class Stage:
     redis_url: str
     tenants: tuple[Tenant, ...] = ()
     gateways: list[Gateway] = field(default_factory=list)
-    http: httpx.AsyncClient = field(init=False)
+    apps: Apps = field(default_factory=Apps)
 
     @property
     def tenant(self) -> Tenant:
@@ -183,13 +216,14 @@ class Stage:
     ) -> httpx.Response:
         """One request; `target` goes over the wire exactly as it is written."""
         own = {} if member is None else member.headers
-        return await self.http.request(
-            method,
-            self.gateways[via].origin,
-            headers={**own, **(headers or {})},
-            content=content,
-            extensions={"target": target.encode("latin-1")},
-        )
+        with self.apps.one() as client:
+            return await client.request(
+                method,
+                self.gateways[via].origin,
+                headers={**own, **(headers or {})},
+                content=content,
+                extensions={"target": target.encode("latin-1")},
+            )
 
     async def get(
         self,
@@ -202,19 +236,18 @@ class Stage:
         return await self.send("GET", target, member, via=via, headers=headers)
 
     def later(
-        self, target: str, member: Member | None = None, *, via: int = 0
+        self, target: str, member: Member | None = None, *, via: int = 0, host: str | None = None
     ) -> asyncio.Task[httpx.Response]:
         """A GET that is under way while the test goes on."""
-        return asyncio.create_task(self.get(target, member, via=via))
+        headers = None if host is None else {"host": host}
+        return asyncio.create_task(self.get(target, member, via=via, headers=headers))
 
     async def upstream(self, target: str, member: Member) -> httpx.Response:
         """What the simulated Nexudus itself answers, without a gateway."""
-        return await self.http.request(
-            "GET",
-            self.tenant.origin,
-            headers=member.headers,
-            extensions={"target": target.encode()},
-        )
+        with self.apps.one() as client:
+            return await client.get(
+                self.tenant.origin, headers=member.headers, extensions={"target": target.encode()}
+            )
 
     async def metrics(self, *, via: int = 0) -> str:
         answer = await self.get("/metrics", via=via, headers=bearer(OPS_TOKEN))
@@ -281,12 +314,7 @@ async def stage(
     """
     async with contextlib.AsyncExitStack() as stack:
         opened = Stage(FakeClock() if beside is None else beside.clock, redis_url)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        opened.http = await stack.enter_async_context(
-            httpx.AsyncClient(timeout=20, trust_env=False, limits=limits, verify=_no_trust())
-        )
-        for name in ("accept", "accept-encoding", "user-agent"):
-            del opened.http.headers[name]
+        stack.push_async_callback(opened.apps.aclose)
         servers = await stack.enter_async_context(_Servers())
         if beside is None:
             opened.tenants = tuple([await _tenant(servers, opened.clock, host) for host in hosts])

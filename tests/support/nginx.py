@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx
 
-from tests.support.processes import free_port, own_environment, program
-from tests.support.redis_server import HOST
+from tests.e2e.commands import HOST, environment, free_port
+from tests.support.processes import program
 
 HOW_TO_GET_IT: Final = "there is no nginx on PATH: apt-get install nginx-light"
 PID_PATH: Final = "/.nginx/pid"
@@ -48,7 +48,7 @@ async def nginx(binary: str, template: Path, behind: str, folder: Path) -> Async
                 return False
 
     log = folder / "output.log"
-    async with program(command, answers, log=log, env=own_environment()):
+    async with program(command, answers, log=log, env=environment()):
         yield origin
 
 

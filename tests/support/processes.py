@@ -1,17 +1,14 @@
-"""Programs of the tests' own, each on a loopback port: started, waited for, ended by process id."""
+"""Programs of the tests' own, within their event loop: started, waited for, ended by process id."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-
-from tests.support.redis_server import HOST, candidate_ports
 
 _READY_S = 20.0
 _STOP_S = 15.0
@@ -31,30 +28,6 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 class ProgramError(RuntimeError):
     """A program ended before it was ready, or never was; the message has its last lines."""
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on, outside the range that clients are given."""
-    for port in candidate_ports():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-        return port
-    raise AssertionError("the candidates have no end")
-
-
-def own_environment(**variables: str) -> dict[str, str]:
-    """That of the tests without any `BFF_…`, and these variables."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("BFF_")}
-    return {**inherited, **variables}
-
-
-def bff(*arguments: str) -> list[str]:
-    """The `bff` command, as its users run it."""
-    return [sys.executable, "-m", "bff", *arguments]
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,7 +17,8 @@ from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.effects import Effect
 from bff.sandbox.faults import Rule
 from bff.sandbox.options import SandboxOptions
-from tests.support.processes import bff, free_port, own_environment, program
+from tests.e2e.commands import environment, free_port
+from tests.support.processes import program
 from tests.support.raw_client import RawConnection, connected, spoken
 from tests.support.raw_upstream import HOST, Peer, Received, upstream
 from tests.support.serving import serving
@@ -24,6 +26,7 @@ from tests.support.serving import serving
 SANDBOX: Final = b"sandbox.test"
 SCRIPTED: Final = b"scripted.test"
 """The public hosts of the two spaces."""
+SERVE: Final = (sys.executable, "-m", "bff", "serve")
 
 Script = Callable[[Peer, Received], Awaitable[None]]
 """Gets a request's head; reads its body, answers it, and leaves the connection to the next one."""
@@ -104,17 +107,17 @@ async def raw_stage(folder: Path, *command: str, **variables: str) -> AsyncItera
         spaces = {SANDBOX: sandboxed, SCRIPTED: scripted.space.origin.url}
         listed = ",".join(f"{host.decode()}={origin}" for host, origin in spaces.items())
         port, log = free_port(), folder / "gateway.log"
-        whole = [*(command or bff("serve")), "--port", str(port)]
-        environment = own_environment(BFF_SPACES=listed, **variables)
+        whole = [*(command or SERVE), "--port", str(port)]
+        set_up = environment({"BFF_SPACES": listed, **variables})
         sandbox = sandbox_of(nexudus)
         jane, carlos = (sandbox.tokens.mint(user_id).encode() for user_id in (7001, 7002))
-        async with gateway(whole, port, log, environment) as process:
+        async with gateway(whole, port, log, set_up) as process:
             yield RawStage(port, process, log, sandbox, sandboxed, scripts, stranger, jane, carlos)
 
 
 @asynccontextmanager
 async def gateway(
-    command: Sequence[str], port: int, log: Path, environment: dict[str, str]
+    command: Sequence[str], port: int, log: Path, variables: dict[str, str]
 ) -> AsyncIterator[Process]:
     """The process of `command`, from when it is alive on `port`."""
 
@@ -125,7 +128,7 @@ async def gateway(
             except httpx.TransportError:
                 return False
 
-    async with program(command, alive, log=log, env=environment) as process:
+    async with program(command, alive, log=log, env=variables) as process:
         yield process
 
 

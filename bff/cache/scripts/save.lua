@@ -20,15 +20,16 @@ end
 -- A generation that is missing may have been bumped since the stamp and then evicted; the clock
 -- tells whether any at all was bumped since.
 if #missing > 0 and tonumber(bumped) >= stamp then return 0 end
-for _, tag in ipairs(missing) do redis.call('SET', ARGV[1] .. tag, bumped) end
 
+-- Saves keep a container alive whole, so the variants of one that is always in use would pile up.
+if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) then redis.call('DEL', KEYS[2]) end
+-- The fields first: a server that is full refuses a script at its first write, and only there.
+for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for _, tag in ipairs(missing) do redis.call('SET', ARGV[1] .. tag, bumped) end
 local ttl = tonumber(ARGV[3])
 local function keep(key)
   if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end
 for tag in string.gmatch(ARGV[4], '%S+') do keep(ARGV[1] .. tag) end
--- Saves keep a container alive whole, so the variants of one that is always in use would pile up.
-if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) then redis.call('DEL', KEYS[2]) end
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 keep(KEYS[2])
 return 1

@@ -6,7 +6,7 @@ import pytest
 from cryptography.exceptions import InvalidTag
 
 from bff.cache.keys import escape
-from bff.cache.secrets import DIGEST_BYTES, Keyring
+from bff.cache.secrets import DIGEST_BYTES, Keyring, is_digest
 
 FIRST, SECOND = b"first secret of the tests", b"second secret of the tests"
 NONCE = bytes(12)
@@ -21,6 +21,13 @@ def test_a_digest_has_192_bits_and_needs_no_escaping() -> None:
     (digest,) = Keyring((FIRST,)).digests("acme", "token")
     assert len(digest) == DIGEST_BYTES * 8 // 6
     assert escape(digest) == digest
+    assert is_digest(digest)
+
+
+@pytest.mark.parametrize("text", ["", "token", "a" * 31, "a" * 33, "a" * 31 + "=", "a" * 32 + "\n"])
+def test_what_has_another_form_is_no_digest(text: str) -> None:
+    assert is_digest("a" * 32)
+    assert not is_digest(text)
 
 
 def test_a_digest_depends_on_secret_space_and_token() -> None:

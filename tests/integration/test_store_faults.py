@@ -1,0 +1,338 @@
+"""A real Redis that is slow, read-only, full, or cut off in the middle of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from bff.cache.connect import POOL_SIZE, connect
+from bff.cache.guarded import FAILURES_TO_OPEN, GuardedStore
+from bff.cache.keys import Container, Scope
+from bff.cache.remote import RemoteStore
+from bff.cache.store import Loaded, Put
+from bff.clock import SystemClock
+from bff.errors import StoreUnavailable
+from tests.support.cache_process import (
+    KEYSPACE,
+    SPACE,
+    Setting,
+    alone,
+    entry,
+    related,
+    until,
+)
+from tests.support.redis_server import RedisServer
+from tests.support.slow_proxy import slow_proxy
+
+COWORKER = Container(SPACE, Scope.COWORKER, "7")
+TAGS = ("c:7", "r:related")
+
+
+@asynccontextmanager
+async def store_at(url: str, timeout_s: float = 5.0) -> AsyncIterator[RemoteStore]:
+    store = RemoteStore(connect(url), KEYSPACE, process="me", timeout_s=timeout_s)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+async def keep(store: RemoteStore, field: str, sealed: bytes = b"sealed") -> None:
+    stamp = (await store.load(SPACE, ())).stamp
+    assert await store.save(COWORKER, [Put(field, TAGS, sealed)], stamp=stamp, ttl_s=60)
+
+
+async def value_of(store: RemoteStore, field: str) -> bytes | None:
+    raw = (await store.load(SPACE, [(COWORKER, field)])).values[0]
+    return None if raw is None else raw.sealed
+
+
+def now() -> float:
+    return SystemClock().monotonic()
+
+
+async def test_pitfall_23_a_replica_is_read_and_writes_to_it_are_refused(
+    own_redis: RedisServer,
+) -> None:
+    async with store_at(own_redis.url) as store:
+        await keep(store, "f")
+        await store.client.replicaof(own_redis.url.split("/")[2].split(":")[0], 1)
+        assert await value_of(store, "f") == b"sealed"
+        for refused in (
+            store.save(COWORKER, [Put("g", TAGS, b"x")], stamp=2**52, ttl_s=60),
+            store.invalidate(SPACE, frozenset({"r:related"})),
+            store.invalidate(SPACE, frozenset({"c:7"})),
+            store.set_flag(SPACE, "n", "v"),
+            store.remember(SPACE, "n", 60),
+            # A clock that it would have to begin.
+            store.load("beta", ()),
+        ):
+            with pytest.raises(StoreUnavailable):
+                await refused
+        assert await value_of(store, "f") == b"sealed"
+
+
+async def test_pitfall_23_a_full_redis_is_read_and_drops_wholly_or_not_at_all(
+    own_redis: RedisServer,
+) -> None:
+    async with store_at(own_redis.url) as store:
+        await keep(store, "f")
+        own_redis.config("maxmemory", "1")
+        assert await value_of(store, "f") == b"sealed"
+        with pytest.raises(StoreUnavailable):
+            await store.save(COWORKER, [Put("g", TAGS, b"x")], stamp=2**52, ttl_s=60)
+        before = await store.load(SPACE, ())
+        for tags in ({"r:related"}, {"c:7", "r:related"}, {"k:d"}, {"p:d"}):
+            try:
+                await store.invalidate(SPACE, frozenset(tags))
+            except StoreUnavailable:
+                assert await store.load(SPACE, ()) == before
+            else:
+                assert (await store.load(SPACE, ())).stamp > before.stamp
+                before = await store.load(SPACE, ())
+        assert await value_of(store, "f") is None
+
+
+async def test_a_full_redis_stays_away_until_what_waits_for_it_could_be_delivered(
+    own_redis: RedisServer,
+) -> None:
+    async with alone(own_redis.url, "mine") as mine:
+        own_redis.config("maxmemory", "1")
+        reach = await mine.invalidator.invalidate(SPACE, frozenset({"r:related"}), "write")
+        assert not reach.stored
+        await asyncio.sleep(0.6)  # two probes, both of which Redis answers
+        assert not mine.guarded.available
+        own_redis.config("maxmemory", "0")
+        await until(lambda: mine.guarded.available, 1.0)
+        assert mine.invalidator.pending == 0
+
+
+async def test_a_redis_that_hangs_costs_a_caller_its_timeout_and_no_more(
+    own_redis: RedisServer,
+) -> None:
+    async with store_at(own_redis.url, timeout_s=0.05) as store:
+        store._timeout_s = 5.0
+        await keep(store, "f")
+        store._timeout_s = 0.05
+        own_redis.pause()
+        began = now()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match="within 50 ms"):
+                await store.ping()
+        assert 0.15 <= now() - began < 0.5
+        own_redis.resume()
+        store._timeout_s = 5.0
+        assert await value_of(store, "f") == b"sealed"
+
+
+async def test_a_redis_that_is_gone_fails_at_once(own_redis: RedisServer) -> None:
+    async with store_at(own_redis.url) as store:
+        await keep(store, "f")
+        own_redis.kill()
+        began = now()
+        for _ in range(5):
+            with pytest.raises(StoreUnavailable):
+                await store.load(SPACE, ())
+        assert now() - began < 1.0
+        own_redis.start()
+        assert await value_of(store, "f") is None
+
+
+async def test_pooled_connections_that_died_with_their_redis_fail_nobody(
+    own_redis: RedisServer,
+) -> None:
+    async with store_at(own_redis.url) as store:
+        await asyncio.gather(*(store.load(SPACE, ()) for _ in range(POOL_SIZE // 2)))
+        own_redis.restart()
+        await asyncio.sleep(0.05)  # the loop learns that they were closed
+        await asyncio.gather(*(store.load(SPACE, ()) for _ in range(POOL_SIZE)))
+
+
+async def test_pitfall_21_a_thousand_callers_at_once_do_not_bring_the_store_down(
+    redis_url: str,
+) -> None:
+    async with store_at(redis_url, timeout_s=0.5) as store:
+        guarded = GuardedStore(store, SystemClock())
+        answers = await asyncio.gather(*(guarded.load(SPACE, ()) for _ in range(1_000)))
+        assert all(isinstance(answer, Loaded) for answer in answers)
+        assert guarded.available
+
+
+async def test_a_connection_that_opens_more_slowly_than_a_caller_waits_serves_the_next(
+    redis_url: str,
+) -> None:
+    async with slow_proxy(redis_url) as proxy, store_at(proxy.url, timeout_s=0.1) as store:
+        proxy.delay_s = lambda: 0.02  # several round trips before the first command
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.ping()
+        await until(lambda: not store._running)
+        await store.ping()
+        assert proxy.connections == 2
+
+
+async def test_a_stuck_call_ends_with_its_store(redis_url: str) -> None:
+    async with slow_proxy(redis_url) as proxy:
+        async with store_at(proxy.url) as store:
+            await store.ping()
+            proxy.hang()
+            stuck = asyncio.create_task(store.ping())
+            await until(lambda: bool(store._running))
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await stuck
+
+
+async def test_a_caller_that_is_cancelled_leaves_the_command_to_its_end(redis_url: str) -> None:
+    async with slow_proxy(redis_url) as proxy, store_at(proxy.url) as store:
+        await store.ping()
+        proxy.hang()
+        caller = asyncio.create_task(store.set_flag(SPACE, "n", "v"))
+        await until(lambda: bool(store._running))
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        proxy.resume()
+        await until(lambda: not store._running)
+        assert await store.flag(SPACE, "n") == "v"
+        assert proxy.connections == 1
+
+
+async def test_a_store_that_hangs_is_left_alone_until_it_answers(redis_url: str) -> None:
+    async with slow_proxy(redis_url) as proxy, store_at(proxy.url, timeout_s=0.05) as store:
+        guarded = GuardedStore(store, SystemClock())
+        await until_up(store)
+        proxy.hang()
+        began = now()
+        for _ in range(1_000):
+            with pytest.raises(StoreUnavailable):
+                await guarded.load(SPACE, ())
+        assert now() - began < FAILURES_TO_OPEN * 0.05 + 0.5
+        assert not guarded.available
+        proxy.resume()
+        await until(lambda: guarded.available, 2.0)
+        assert (await guarded.load(SPACE, ())).stamp > 0
+
+
+async def until_up(store: RemoteStore) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await store.ping()
+            except StoreUnavailable:
+                continue
+
+
+DOCUMENTS = 6
+FIELDS = [f"f{number}" for number in range(8)]
+
+
+ENOUGH = 300
+PATIENCE_S = (0.0, 0.001, 0.003, 0.01, 10.0)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Goes on until enough callers had their answer, and enough were cut off."""
+
+    answered: int = 0
+    cut_off: int = 0
+
+    @property
+    def enough(self) -> bool:
+        return min(self.answered, self.cut_off) >= ENOUGH
+
+
+async def hammer(read: Callable[[str], Awaitable[object]], draw: random.Random) -> None:
+    """Reads of random fields, cancelled at random moments; every answer is its own field's."""
+    tally = Tally()
+
+    async def caller() -> None:
+        while not tally.enough:
+            field = draw.choice(FIELDS)
+            reading = asyncio.ensure_future(read(field))
+            await asyncio.wait((reading,), timeout=draw.choice(PATIENCE_S))
+            reading.cancel()
+            try:
+                value = await reading
+            except asyncio.CancelledError:
+                tally.cut_off += 1
+            except StoreUnavailable:
+                continue
+            else:
+                assert value == field.encode() * 50
+                tally.answered += 1
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        for _ in range(12):
+            group.create_task(caller())
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_pitfall_8_no_cancellation_makes_an_answer_anothers(
+    redis_url: str, seed: int
+) -> None:
+    draw = random.Random(seed)
+    async with slow_proxy(redis_url) as proxy, store_at(proxy.url) as store:
+        for field in FIELDS:
+            await keep(store, field, field.encode() * 50)
+        proxy.delay_s = lambda: draw.choice([0.0, 0.0, 0.001, 0.004])
+        await hammer(lambda field: value_of(store, field), draw)
+        await until(lambda: not store._running)
+        for field in FIELDS:
+            assert await value_of(store, field) == field.encode() * 50
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_pitfall_8_a_bare_client_cancelled_at_random_stays_in_step(
+    redis_url: str, seed: int
+) -> None:
+    """What other users of the client rely on: redis-py drops a connection cut off mid-answer."""
+    draw = random.Random(seed)
+    async with slow_proxy(redis_url) as proxy, store_at(proxy.url) as store:
+        for field in FIELDS:
+            await store.client.set(field, field * 50)
+        proxy.delay_s = lambda: draw.choice([0.0, 0.001, 0.004])
+        await hammer(store.client.get, draw)
+        for field in FIELDS:
+            assert await store.client.get(field) == field.encode() * 50
+
+
+async def test_pitfall_8_documents_are_their_own_through_a_link_that_cuts_answers(
+    redis_url: str,
+) -> None:
+    draw = random.Random(3)
+    async with (
+        slow_proxy(redis_url) as proxy,
+        alone(redis_url, "direct") as direct,
+        alone(proxy.url, "mine", Setting(timeout_s=0.5)) as mine,
+    ):
+        for number in range(DOCUMENTS):
+            assert await direct.put(related(number), entry(b"%d" % number, *TAGS), *TAGS)
+        proxy.delay_s = lambda: draw.choice([0.0, 0.0, 0.002, 0.02])
+        tally = Tally()
+
+        async def read() -> None:
+            while tally.answered < 100 or tally.cut_off < 3:
+                number = draw.randrange(DOCUMENTS)
+                mine.memory.clear()
+                value = await mine.get(related(number))
+                if value is not None:
+                    assert value == entry(b"%d" % number, *TAGS)
+                    tally.answered += 1
+                await asyncio.sleep(0.002)
+
+        async def cut() -> None:
+            while tally.answered < 100 or tally.cut_off < 3:
+                await asyncio.sleep(0.1 + draw.random() * 0.3)
+                await proxy.cut()
+                tally.cut_off += 1
+
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(cut())
+            for _ in range(8):
+                group.create_task(read())

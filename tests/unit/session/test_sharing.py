@@ -1,0 +1,214 @@
+"""When related lists are compared, and what follows from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from bff.cache.keys import Scope
+from bff.errors import UpstreamDown
+from bff.resources import PROFILES, RELATED
+from bff.session.interpret import Refusal
+from bff.session.reading import Reading
+from bff.session.sharing import (
+    DEMOTED_TAG,
+    FLAG,
+    MAX_COMPARED_AGE_S,
+    MAX_COMPARISONS,
+    POLL_S,
+    Sampling,
+    Sharing,
+)
+from tests.support.cache_process import SPACE
+from tests.support.manual_time import settled
+from tests.unit.session.conftest import OF_ALICE, Session, answered
+
+
+@dataclass(slots=True)
+class Watched:
+    """Sharing over a session; `chance` is what the next draw gives."""
+
+    session: Session
+    sharing: Sharing = field(init=False)
+    chance: float = 0.0
+    outcomes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        process = self.session.process
+        sampling = Sampling(0.5, lambda: self.chance)
+        self.sharing = Sharing(
+            process.guarded, process.invalidator, self.session.reads, sampling, self.session.time
+        )
+        self.sharing.observe = lambda _, outcome: self.outcomes.append(outcome)
+        reads = self.session.reads
+        reads.scope_of, reads.on_shared_hit = self.sharing.scope_of, self.sharing.sample
+        process.invalidator.on_applied = self.sharing.heard
+
+    async def read(self, token: str) -> Reading | Refusal:
+        return await self.session.reads.related(self.session.caller(token), 101)
+
+    @property
+    def fetches(self) -> list[str]:
+        """Who fetched the related list."""
+        return [token for token, path in self.session.nexudus.asked if path == OF_ALICE]
+
+    @property
+    def demoted(self) -> bool:
+        return self.sharing.is_demoted(SPACE)
+
+
+@pytest.fixture
+async def watched(session: Session) -> AsyncIterator[Watched]:
+    made = Watched(session)
+    yield made
+    await made.sharing.aclose()
+
+
+async def test_a_sample_of_shared_hits_is_compared(watched: Watched) -> None:
+    await watched.read("alice")
+    watched.chance = 0.5
+    await watched.read("bob")
+    await settled()
+    assert watched.outcomes == []
+    watched.chance = 0.49
+    await watched.read("bob")
+    await settled()
+    assert watched.outcomes == ["same"]
+    assert watched.fetches == ["alice", "bob"]
+
+
+async def test_an_old_list_says_nothing_about_viewers(watched: Watched) -> None:
+    await watched.read("alice")
+    watched.session.time.now += MAX_COMPARED_AGE_S + 1
+    await watched.read("bob")
+    await settled()
+    assert watched.outcomes == []
+
+
+async def test_few_are_compared_at_once(watched: Watched) -> None:
+    await watched.read("alice")
+    watched.session.nexudus.held[OF_ALICE] = asyncio.Event()
+    for number in range(MAX_COMPARISONS * 2):
+        await watched.read(f"token-{number}")
+    await settled()
+    assert len(watched.fetches) == 1 + MAX_COMPARISONS
+
+
+async def test_the_order_of_members_is_no_difference_that_of_lists_is(watched: Watched) -> None:
+    await watched.read("alice")
+    serves = watched.session.nexudus.serves
+    serves[OF_ALICE] = {"Threads": [{"Id": 1}], "RelatedProfiles": [{"Id": 202}]}
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["same"], False)
+    serves[OF_ALICE] = {"RelatedProfiles": [{"Id": 202}], "Threads": [{"Id": 2}, {"Id": 1}]}
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["same", "different"], True)
+
+
+@pytest.mark.parametrize("status", [403, 404, 400])
+async def test_a_list_that_this_viewer_may_not_see_is_a_difference(
+    watched: Watched, status: int
+) -> None:
+    await watched.read("alice")
+    watched.session.nexudus.serves[OF_ALICE] = answered(None, status)
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["different"], True)
+
+
+@pytest.mark.parametrize("failing", [answered(None, 500), answered(None, 409), UpstreamDown("x")])
+async def test_a_failing_nexudus_proves_nothing(watched: Watched, failing: object) -> None:
+    await watched.read("alice")
+    watched.session.nexudus.serves[OF_ALICE] = failing
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["unanswered"], False)
+
+
+async def test_401_withdraws_the_proof_and_proves_nothing(watched: Watched) -> None:
+    await watched.read("alice")
+    watched.session.nexudus.serves[OF_ALICE] = answered(None, 401)
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["unanswered"], False)
+    reads, caller = watched.session.reads, watched.session.caller
+    assert not await reads.is_proven(caller("bob").principal)
+    assert await reads.is_proven(caller("alice").principal)
+
+
+async def test_two_errors_are_the_same_whatever_they_say(watched: Watched) -> None:
+    watched.session.nexudus.serves[OF_ALICE] = answered({"RequestId": 1}, 404)
+    await watched.read("alice")
+    watched.session.nexudus.serves[OF_ALICE] = answered({"RequestId": 2}, 404)
+    await watched.read("bob")
+    await settled()
+    assert (watched.outcomes, watched.demoted) == (["same"], False)
+
+
+async def test_only_related_lists_of_that_space_are_kept_apart(watched: Watched) -> None:
+    await watched.sharing.demote(SPACE)
+    principal = watched.session.caller().principal
+    assert watched.sharing.scope_of(principal, RELATED) is Scope.TOKEN
+    assert watched.sharing.scope_of(principal, PROFILES) is Scope.TOKEN
+    assert not watched.sharing.is_demoted("another")
+    for token in ("alice", "bob", "alice"):
+        await watched.read(token)
+    assert watched.fetches == ["alice", "bob"]
+
+
+class TestOtherProcesses:
+    async def test_what_one_found_out_is_heard_and_kept(self, watched: Watched) -> None:
+        watched.sharing.heard("another", {"r:related"})
+        assert not watched.sharing.is_demoted("another")
+        watched.sharing.heard("another", {"r:related", DEMOTED_TAG})
+        assert watched.sharing.is_demoted("another")
+
+    async def test_what_was_found_out_before_is_learned(self, watched: Watched) -> None:
+        await watched.session.process.guarded.set_flag(SPACE, FLAG, "token")
+        await watched.sharing.start([SPACE])
+        assert watched.demoted
+
+    async def test_a_restored_space_is_shared_again_everywhere(self, watched: Watched) -> None:
+        await watched.sharing.start([SPACE])
+        store = watched.session.process.guarded
+        await store.set_flag(SPACE, FLAG, "token")
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted
+        await store.set_flag(SPACE, FLAG, None)
+        await watched.session.time.advance(POLL_S)
+        assert not watched.demoted
+
+    async def test_news_that_the_store_does_not_have_yet_is_believed_for_a_while(
+        self, watched: Watched
+    ) -> None:
+        await watched.sharing.start([SPACE])
+        watched.sharing.heard(SPACE, {DEMOTED_TAG})
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted
+        await watched.session.time.advance(POLL_S)
+        assert not watched.demoted
+
+    async def test_what_could_not_be_told_is_told_later(self, watched: Watched) -> None:
+        await watched.sharing.start([SPACE])
+        store = watched.session.process.guarded
+        store.keep_away()
+        await watched.sharing.demote(SPACE)
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted, "still away, and not forgotten"
+        for _ in range(3):
+            await watched.session.time.advance(POLL_S)
+        assert await store.flag(SPACE, FLAG) == "token"
+        assert watched.demoted
+
+    async def test_the_configuration_stands_above_all(self, watched: Watched) -> None:
+        watched.sharing.set_by_hand([SPACE])
+        await watched.sharing.start([SPACE])
+        await watched.sharing.restore(SPACE)
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted
+        assert watched.sharing.is_set_by_hand(SPACE)
