@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check lock clean
+.PHONY: help setup setup-test run test check figures lock clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ check: setup-test  ## Lint, formatting and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+figures: setup-test  ## Measure sizes, added latency and warm throughput (a minute; wants wrk)
+	@$(BIN)/python -m tests.bench.figures
 
 lock: setup-test  ## Pin all dependencies anew, with hashes
 	@$(PIP) install pip-tools

@@ -140,7 +140,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             stack.enter_context(health.serving())
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
@@ -159,6 +159,9 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         exception_handlers={HTTPException: problem_of_routing},
         lifespan=lifespan,
     )
+    # A redirect would name the Host that the caller sent, which may be anybody's.
+    app.router.redirect_slashes = False
+    return app
 
 
 @dataclass(frozen=True, slots=True)

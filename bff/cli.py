@@ -50,6 +50,8 @@ def main() -> None:
     except CommandFailed as error:
         complain(str(error))
         sys.exit(1)
+    except KeyboardInterrupt:  # before typer takes care of it
+        sys.exit(130)
 
 
 @app.callback(invoke_without_command=True)

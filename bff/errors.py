@@ -20,9 +20,9 @@ BffError
     ├── StoreUnavailable      refused, timed out, read-only, out of memory
     └── EnvelopeError         a stored value is not what its key says: version, key, tag
 
-Beside them, never shown to a caller: in `bff.nexudus` ResponseCutError (an answer broke off after it
-had started, so the connection is cut), ClientGoneError and ClientStalledError (the caller left, or
-stopped sending).
+Beside them, never shown to a caller, in `bff.nexudus`: ResponseCutError (an answer broke off after
+it had started, so the connection is cut), ClientGoneError and ClientStalledError (the caller left,
+or stopped sending).
 
 `bff.edge.problems` maps every RequestError and UpstreamError to its problem document; a test fails
 on one without a mapping.

@@ -116,6 +116,7 @@ class RedisBus:
         self._tasks: list[asyncio.Task[None]] = []
         self._was_trusted = False
         self._standing = asyncio.Event()
+        self._failing: dict[str, str] = {}
         self._heartbeat = store.client.register_script(script("heartbeat"))
         self._inbox = store.keyspace.inbox(store.process)
 
@@ -165,13 +166,23 @@ class RedisBus:
             log.warning("bus_lost", reason=reason)
             self._listener.lost()
 
+    def _note(self, what: str, reason: str) -> None:
+        """Says what fails and why, once until the reason is another; empty: it works."""
+        if reason and self._failing.get(what) != reason:
+            log.warning("bus_failing", what=what, reason=reason)
+        self._failing[what] = reason
+
     async def _beat(self) -> None:
         while True:
             # Peers wait for the answer of whoever is registered: only a listener registers.
             await self._standing.wait()
-            with contextlib.suppress(Exception):
+            reason = ""
+            try:
                 async with asyncio.timeout(self._pace.lease_s):
                     await self._register()
+            except Exception as error:
+                reason = type(error).__name__
+            self._note("heartbeat", reason)
             _ = self.trusted  # notices an expired lease even when nobody asks
             await self._clock.sleep(self._pace.heartbeat_s)
 
@@ -196,6 +207,7 @@ class RedisBus:
             except Exception as error:
                 reason = type(error).__name__
             self._standing.clear()
+            self._note("listening", reason)
             self._distrust(reason)
             await self._clock.sleep(self._pace.heartbeat_s / 5)
 
@@ -216,6 +228,7 @@ class RedisBus:
                 # before now is not trusted. A subscription that stands again counts as a new one.
                 self._listener.lost()
                 self._standing.set()
+                self._note("listening", "")
 
     async def _receive(self, data: bytes) -> None:
         try:

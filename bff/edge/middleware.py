@@ -160,7 +160,7 @@ class SpaceMiddleware:
     def _resolved(self, scope: Scope) -> Space | RequestError:
         try:
             host = single(scope["headers"], b"host")
-            if host is None:
+            if not host:  # some servers pass on an empty one for none
                 return UnknownHost("The request has no Host header.")
             return self._table.resolve(host)
         except RequestError as error:

@@ -126,6 +126,9 @@ class Responder:
         now = self._clock.wall()
         outcome = cache_outcome(finished, readings, now)
         exchange.cache = _label(readings)
+        for reading in readings:
+            if reading.upstream_s is not None:
+                exchange.timings_ms[reading.resource.name] = reading.upstream_s * 1000
         exchange.timings_ms["total"] = (self._clock.monotonic() - exchange.started) * 1000
         headers = cached_answer_headers(
             finished.validator, age_s(finished.fetched_at, now), outcome, exchange.timings_ms

@@ -52,7 +52,7 @@ class Good:
 def interpret(
     resource: Resource, answer: Answer, *, ident: str, token: str, fetched_at: float
 ) -> Good | Refusal:
-    """Raises UnusableAnswer for a success that is not a 200 with JSON of the declared form."""
+    """Raises UnusableAnswer for what is neither an error nor a 200 with JSON of the right form."""
     keepable = not (answer.no_store or answer.set_cookie)
     if answer.status in resource.negative:
         content_type = _content_type(answer)
@@ -66,7 +66,7 @@ def interpret(
             content_type="" if is_page else content_type,
         )
         return Good(entry, None, keepable and _keeps_no_token(entry.body, token))
-    if not 200 <= answer.status < 300:
+    if not 200 <= answer.status < 300 and answer.status != 304:  # nobody asked conditionally
         return Refusal(answer)
     document = parsed(resource, answer)
     body, secret_at = _without_token(resource, document)

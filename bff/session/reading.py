@@ -73,7 +73,7 @@ class Reading:
     """A document that its caller may be shown, and where it came from.
 
     `proven_until`: UTC seconds at which the caller has to prove itself again, where that is not
-    for the document itself to say.
+    for the document itself to say. `upstream_s`: how long Nexudus took, if it was asked.
     """
 
     resource: Resource
@@ -83,3 +83,4 @@ class Reading:
     fresh: Freshness
     stored: bool = True
     proven_until: float | None = None
+    upstream_s: float | None = None

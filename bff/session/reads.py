@@ -46,6 +46,7 @@ class _Landing:
     outcome: Good | Refusal
     stored: bool
     audience: _Audience
+    took_s: float
 
 
 class Reads:
@@ -167,7 +168,10 @@ class Reads:
             entry = landing.outcome.entry
             outcome = Outcome.COALESCED if landed.joined else Outcome.MISS
             fresh = self._policies[ask.resource.name].of(entry)
-            return Reading(ask.resource, entry, outcome, Tier.UPSTREAM, fresh, landing.stored)
+            return Reading(
+                ask.resource, entry, outcome, Tier.UPSTREAM, fresh, landing.stored,
+                upstream_s=landing.took_s,
+            )  # fmt: skip
 
     async def _landed(self, ask: Ask, key: str, ticket: Ticket) -> Landed[_Landing]:
         """The flight's result, waited for as long as its caller has time; the flight goes on."""
@@ -212,6 +216,7 @@ class Reads:
         fetched_at = self._clock.wall()
         path = ask.resource.path_for(ask.ident)
         answer = await self.fetch(ask.principal, path, ask.caller.variants)
+        took_s = answer.took_s
         outcome = interpret(
             ask.resource, answer,
             ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
@@ -220,12 +225,13 @@ class Reads:
             if outcome.status == 401:
                 await self.refused(ask.principal, on_profiles=ask.resource is PROFILES)
             audience = _Audience.PROVEN if outcome.is_failure else _Audience.SAME_TOKEN
-            return _Landing(outcome, stored=False, audience=audience)
+            return _Landing(outcome, stored=False, audience=audience, took_s=took_s)
         if ask.gate is not None and not await ask.gate():
-            return _Landing(outcome, stored=False, audience=_Audience.LEADER)
+            return _Landing(outcome, False, _Audience.LEADER, took_s)
         if not outcome.storable:
-            return _Landing(outcome, stored=False, audience=_Audience.SAME_TOKEN)
-        return _Landing(outcome, await self._store(ask, ticket, outcome), _Audience.PROVEN)
+            return _Landing(outcome, False, _Audience.SAME_TOKEN, took_s)
+        stored = await self._store(ask, ticket, outcome)
+        return _Landing(outcome, stored, _Audience.PROVEN, took_s)
 
     async def _store(self, ask: Ask, ticket: Ticket, good: Good) -> bool:
         entry = good.entry

@@ -304,6 +304,21 @@ async def test_stamps_do_not_go_back_when_the_wall_clock_does(backend: Backend) 
     assert await backend.read(TOKEN) is not None
 
 
+async def test_a_drop_at_the_very_stamp_of_a_fetch_refuses_it(backend: Backend) -> None:
+    """With the clock ahead of the time of day, a drop takes the next stamp: the fetch's own."""
+    await backend.save(OTHER_TOKEN, "u:1")
+    for tags, container, on in (
+        (("u:2",), OTHER_TOKEN, "u:3"),  # nothing is known of u:3
+        (("u:1",), OTHER_TOKEN, "u:1"),
+        (("k:d1",), TOKEN, "u:1"),
+        (("p:d1",), TOKEN, "u:1"),
+    ):
+        await set_clock(backend.client, await backend.begin() + 3_600_000_000)
+        stamp = await backend.begin()
+        assert await backend.drop(*tags) == stamp
+        assert not await backend.save(container, on, stamp=stamp)
+
+
 async def test_stamps_are_exact_to_the_last_digit_for_the_next_two_centuries(
     backend: Backend,
 ) -> None:

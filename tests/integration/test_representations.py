@@ -200,7 +200,7 @@ async def test_age_and_cache_status_tell_where_an_answer_came_from(pair: Stage) 
     renewed = await pair.get(PROFILES, pair.alice)
     assert renewed.headers["age"] == "0"
     for answer in (first, local, shared, stale, renewed):
-        assert answer.headers["server-timing"].startswith("total;dur=")
+        assert "total;dur=" in answer.headers["server-timing"]
 
 
 async def test_the_age_of_a_bootstrap_is_that_of_its_oldest_part(solo: Stage) -> None:

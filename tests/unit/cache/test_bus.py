@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from bff.cache import bus as bus_module
 from bff.cache.bus import LEASE_S, LocalBus, Pace, RedisBus
@@ -328,6 +329,25 @@ async def test_alone_a_process_keeps_its_copies_while_it_fails_to_reconnect(redi
     assert process.memory.get("k", 0) == "v"
     await process.bus.aclose()
     await process.guarded.aclose()
+
+
+async def test_what_keeps_it_from_listening_is_said_once(redis: Redis) -> None:
+    reasons: list[Exception] = [OSError("refused")] * 5 + [ValueError("a defect")] * 3
+
+    class Failing(FakePubSub):
+        async def subscribe(self, *_: object) -> None:
+            raise reasons.pop(0) if reasons else OSError("refused")
+
+    listen = connect("embedded://")
+    listen.pubsub = Failing  # type: ignore[method-assign,assignment]
+    process = assemble(redis, "mine", Setting(pace=PACE), listen)
+    with capture_logs() as logs:
+        await process.bus.start()
+        await until(lambda: not reasons)
+        await process.bus.aclose()
+    said = [entry["reason"] for entry in logs if entry["event"] == "bus_failing"]
+    assert said[:2] == ["OSError", "ValueError"]
+    assert len(said) <= 3
 
 
 async def test_it_waits_for_exactly_the_peers_it_was_given(mine: Process, redis: Redis) -> None:

@@ -65,13 +65,14 @@ def test_pitfall_8_no_other_address_header_or_token_opens_it(other: Binding) -> 
         sealer().open(sealed, other)
 
 
-def test_any_altered_byte_is_noticed() -> None:
-    sealed = sealer().seal(b"short", BINDING)
+@pytest.mark.parametrize("plain", [b"short", zstandard.compress(b"short"), PLAIN[:200]])
+def test_any_altered_byte_is_noticed(plain: bytes) -> None:
+    sealed = sealer().seal(plain, BINDING)
     for place in range(len(sealed)):
         for bit in (1, 128):
             altered = bytearray(sealed)
             altered[place] ^= bit
-            with pytest.raises(EnvelopeError):
+            with pytest.raises(EnvelopeError, match=r"version|configured|belong"):
                 sealer().open(bytes(altered), BINDING)
 
 

@@ -219,7 +219,9 @@ async def test_pitfall_14_a_fill_overtaken_in_process_is_refused_by_both_tiers(
     await keep(world.mine, profiles(TOKEN))
     ticket = await world.mine.cache.begin(SPACE)
     await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")
+    world.store.calls.clear()
     assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
+    assert world.store.calls == []
     assert await found(world.mine, profiles(TOKEN)) is None
     assert await found(world.peer, profiles(TOKEN)) is None
     assert await keep(world.mine, profiles(TOKEN))

@@ -131,7 +131,7 @@ def test_a_200_of_another_form_is_unusable(body: bytes) -> None:
     assert body == b"" or body.decode() not in str(caught.value)
 
 
-@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 299])
+@pytest.mark.parametrize("status", [201, 202, 203, 204, 206, 299, 304])
 def test_another_success_is_unusable(status: int) -> None:
     with pytest.raises(UnusableAnswer):
         read(PROFILES, answer(orjson.dumps(LISTED), status))
