@@ -116,6 +116,7 @@ class RedisBus:
         self._tasks: list[asyncio.Task[None]] = []
         self._was_trusted = False
         self._standing = asyncio.Event()
+        self._registering = asyncio.Lock()
         self._failing: dict[str, str] = {}
         self._heartbeat = store.client.register_script(script("heartbeat"))
         self._inbox = store.keyspace.inbox(store.process)
@@ -136,11 +137,7 @@ class RedisBus:
     async def aclose(self) -> None:
         await end(self._tasks)
         self._lease_until = float("-inf")
-        # Peers wait for a process that is registered; one that is gone says so if it can.
-        with contextlib.suppress(Exception):
-            async with asyncio.timeout(self._pace.heartbeat_s):
-                for space in self._spaces:
-                    await self._store.client.zrem(self._store.registry(space), self._store.process)
+        await self._unregister()
         await self._client.aclose()
 
     async def acknowledged(self, message_id: str, peers: frozenset[str]) -> bool:
@@ -178,8 +175,9 @@ class RedisBus:
             await self._standing.wait()
             reason = ""
             try:
-                async with asyncio.timeout(self._pace.lease_s):
-                    await self._register()
+                async with asyncio.timeout(self._pace.lease_s), self._registering:
+                    if self._standing.is_set():
+                        await self._register()
             except Exception as error:
                 reason = type(error).__name__
             self._note("heartbeat", reason)
@@ -195,6 +193,13 @@ class RedisBus:
             await self._heartbeat([registry], args)
         await self._heartbeat([first], [*args, self._inbox, message])
 
+    async def _unregister(self) -> None:
+        """Peers wait for whoever is registered: one that listens no more says so if it can."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(self._pace.heartbeat_s), self._registering:
+                for space in self._spaces:
+                    await self._store.client.zrem(self._store.registry(space), self._store.process)
+
     async def _listen(self) -> None:
         while True:
             reason = "silent"
@@ -206,9 +211,11 @@ class RedisBus:
                     await self._hear(subscription, {*channels, self._inbox})
             except Exception as error:
                 reason = type(error).__name__
-            self._standing.clear()
             self._note("listening", reason)
             self._distrust(reason)
+            if self._standing.is_set():
+                self._standing.clear()
+                await self._unregister()
             await self._clock.sleep(self._pace.heartbeat_s / 5)
 
     async def _hear(self, subscription: PubSub, unconfirmed: set[str]) -> None:

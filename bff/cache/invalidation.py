@@ -6,6 +6,7 @@ An invalidation that the store could not take is kept and delivered before the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ Dropped = tuple[str, frozenset[str]]
 """A space and the tags dropped in it."""
 
 MAX_PENDING = 10_000
+BATCH = 500
 EVERYTHING = frozenset(("r:profiles", "r:related", "r:proof"))
 """The tags of all documents of a space; a test compares them with the declared resources."""
 
@@ -90,19 +92,27 @@ class Invalidator:
             self._drop(space, tags)
             assert self.bus is not None
             everywhere = await self.bus.acknowledged(done.message_id, done.peers)
+            if self._pending:
+                with contextlib.suppress(StoreUnavailable):
+                    await self.deliver_pending()
             reach = Reach(stored=True, everywhere=everywhere)
         self._observe(space, cause, reach)
         return reach
 
     async def deliver_pending(self) -> None:
-        """Deliver what was kept, through the unguarded store; raises StoreUnavailable."""
-        while self._pending:  # those that come meanwhile too: until then the store is not used
-            space, tags = next(iter(self._pending))
-            del self._pending[(space, tags)]
+        """Deliver what was kept, through the unguarded store; raises StoreUnavailable.
+
+        Many at a time: those that come meanwhile are delivered too, before the store is used.
+        """
+        while self._pending:
+            batch = list(self._pending)[:BATCH]
+            for each in batch:
+                del self._pending[each]
             try:
-                await self._store.inner.invalidate(space, tags)
+                for space, tags in _by_space(batch).items():
+                    await self._store.inner.invalidate(space, tags)
             except BaseException:
-                self._pending[(space, tags)] = None
+                self._pending |= dict.fromkeys(batch)
                 raise
 
     def _drop(self, space: str, tags: frozenset[str]) -> None:
@@ -112,10 +122,32 @@ class Invalidator:
     def _keep(self, space: str, tags: frozenset[str]) -> None:
         self._pending[(space, tags)] = None
         if len(self._pending) > MAX_PENDING:
-            self._pending = _merged(self._pending)
-        self._store.keep_away()
+            self._forget_one()
+        # Anybody can have tokens refused: that alone must not take the store from members. What
+        # is kept of a refused token is dropped later, or asked about once it is not fresh.
+        if not _of_refused_tokens(tags):
+            self._store.keep_away()
         # What was read from the store while it was asked is from before.
         self._drop(space, tags)
+
+    def _forget_one(self) -> None:
+        """Refused tokens first, oldest first; when only writes are left, all of them become one."""
+        for space, tags in self._pending:
+            if _of_refused_tokens(tags):
+                del self._pending[(space, tags)]
+                return
+        self._pending = _merged(self._pending)
+
+
+def _of_refused_tokens(tags: frozenset[str]) -> bool:
+    return all(tag.startswith(tagging.OF_TOKENS) for tag in tags)
+
+
+def _by_space(pending: Iterable[Dropped]) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for space, tags in pending:
+        found[space] = found.get(space, frozenset()) | tags
+    return found
 
 
 def _merged(pending: Iterable[Dropped]) -> dict[Dropped, None]:

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from bff.cache.keys import escape
 
 PROOF_RESOURCE = "proof"
-DROPPING = ("k:", "p:", "u:", "c:", "r:")
+OF_TOKENS = ("k:", "p:")
+DROPPING = (*OF_TOKENS, "u:", "c:", "r:")
 """How the tags that drop something begin; others only carry news."""
 
 

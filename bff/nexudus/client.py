@@ -24,6 +24,7 @@ from bff.nexudus.exchange import Exchange
 from bff.nexudus.headers import Header, RawHeaders, values_of
 from bff.spaces import Origin, Space
 
+IDLE_CONNECTIONS: Final = 16
 MAX_ANSWER: Final = 8 * 2**20
 CONNECTIONS: Final = 100
 
@@ -99,7 +100,9 @@ def open_pools(
     rarely meets a connection that is being closed.
     """
     # No bound here: NexudusClient holds calls back before they reach the pool (see Exchange).
-    limits = httpx.Limits(keepalive_expiry=keepalive_s)
+    # Few idle ones: for each of them httpcore looks at all connections whenever it hands one out,
+    # and Nexudus allows ten calls a second.
+    limits = httpx.Limits(max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=keepalive_s)
 
     def pool(*, http2: bool) -> httpx.AsyncHTTPTransport:
         # A context each: httpcore writes the protocols to offer into it before every handshake.

@@ -55,15 +55,12 @@ def interpret(
     """Raises UnusableAnswer for what is neither an error nor a 200 with JSON of the right form."""
     keepable = not (answer.no_store or answer.set_cookie)
     if answer.status in resource.negative:
-        content_type = _content_type(answer)
-        # A page may greet its viewer, and this answer is shared; no client of an API reads it.
-        is_page = content_type.lower().startswith("text/html")
         entry = Entry(
             status=answer.status,
-            body=b"" if is_page else answer.body,
+            body=answer.body,
             fetched_at=fetched_at,
             tags=resource.tags_for(None, ident),
-            content_type="" if is_page else content_type,
+            content_type=_content_type(answer),
         )
         return Good(entry, None, keepable and _keeps_no_token(entry.body, token))
     if not 200 <= answer.status < 300 and answer.status != 304:  # nobody asked conditionally

@@ -147,7 +147,7 @@ class Reads:
         alone = ask.gate is not None
         while True:
             want = self._want(ask)
-            key = _flight_key(ask, want, alone=alone)
+            key = self._flight_key(ask, want, ticket, alone=alone)
             shared = want.token is None and not alone
             try:
                 landed = await self._landed(ask, key, ticket)
@@ -166,6 +166,8 @@ class Reads:
                     return replace(fallback, outcome=Outcome.STALE_ERROR)
                 return landing.outcome.for_others() if landed.joined and shared else landing.outcome
             entry = landing.outcome.entry
+            if landed.joined and shared:
+                entry = _for_others(entry)
             outcome = Outcome.COALESCED if landed.joined else Outcome.MISS
             fresh = self._policies[ask.resource.name].of(entry)
             return Reading(
@@ -206,7 +208,7 @@ class Reads:
                 log.info("refresh_failed", resource=ask.resource.name, reason=str(error))
                 raise
 
-        key = _flight_key(ask, self._want(ask), alone=ask.gate is not None)
+        key = self._flight_key(ask, self._want(ask), ticket, alone=ask.gate is not None)
         self._flights.start(key, ask.principal.space, self._known_tags(ask), refresh)
 
     async def _land(self, ask: Ask, ticket: Ticket) -> _Landing:
@@ -222,8 +224,12 @@ class Reads:
             ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
         )  # fmt: skip
         if isinstance(outcome, Refusal):
+            on_profiles = ask.resource is PROFILES
             if outcome.status == 401:
-                await self.refused(ask.principal, on_profiles=ask.resource is PROFILES)
+                await self.refused(ask.principal, on_profiles=on_profiles)
+            elif on_profiles and not outcome.is_failure:
+                # Not "the token is dead", but no acceptance either: nothing vouches for it now.
+                await self.refused(ask.principal, on_profiles=False)
             audience = _Audience.PROVEN if outcome.is_failure else _Audience.SAME_TOKEN
             return _Landing(outcome, stored=False, audience=audience, took_s=took_s)
         if ask.gate is not None and not await ask.gate():
@@ -235,7 +241,8 @@ class Reads:
 
     async def _store(self, ask: Ask, ticket: Ticket, good: Good) -> bool:
         entry = good.entry
-        fills = [Fill(self._want(ask), entry, entry.tags)]
+        want = self._want(ask)
+        fills = [Fill(want, entry if want.token else _for_others(entry), entry.tags)]
         if ask.resource is PROFILES:
             user, coworkers = user_of(good.document), coworkers_of(good.document)
             assert user is not None
@@ -279,10 +286,19 @@ class Reads:
             tags |= {tagging.proof(digest) for digest in ask.principal.digests}
         return frozenset(tags)
 
+    def _flight_key(self, ask: Ask, want: Want, ticket: Ticket, *, alone: bool) -> str:
+        """What a flight is shared by: callers of one document, or `alone` those with one token.
+
+        While invalidations cannot be heard, only callers between which there was none.
+        """
+        key = f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
+        heard = self._cache.memory_usable or ticket.stamp is None
+        return key if heard else f"{key}|{ticket.stamp}"
+
     def _want(self, ask: Ask) -> Want:
         return wants.want_of(ask, self.scope_of(ask.principal, ask.resource))
 
 
-def _flight_key(ask: Ask, want: Want, *, alone: bool) -> str:
-    """What a flight is shared by: callers of one document, or `alone` those with one token."""
-    return f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
+def _for_others(entry: Entry) -> Entry:
+    """What is shared of an answer: of a negative one the status, for its text may name a viewer."""
+    return entry if entry.status == 200 else replace(entry, body=b"", content_type="")

@@ -30,6 +30,8 @@ from bff.session.reads import Reads
 log = structlog.get_logger("bff.sharing")
 
 FLAG = "related-scope"
+PER_TOKEN = "token"  # noqa: S105 - the scope's name
+SHARED = "coworker"
 DEMOTED_TAG = "d:related"
 MAX_COMPARISONS = 4
 MAX_COMPARED_AGE_S = 30.0
@@ -99,7 +101,7 @@ class Sharing:
 
         Other processes follow within two polls. Raises StoreUnavailable.
         """
-        await self._store.set_flag(space, FLAG, None)
+        await self._store.set_flag(space, FLAG, SHARED)
         self._untold.discard(space)
         self._demoted -= {space} - self._by_hand
 
@@ -181,15 +183,19 @@ class Sharing:
                 flag = await self._store.flag(space, FLAG)
             except StoreUnavailable:
                 return
-            if flag == "token":
+            if flag == PER_TOKEN:
                 self._demoted.add(space)
-            elif space not in self._by_hand | self._just_heard:
+            elif flag is None:
+                # The store lost it (a restart, an eviction): that is nobody's word for sharing.
+                if space in self._demoted - self._by_hand:
+                    self._untold.add(space)
+            elif space not in self._by_hand | self._just_heard | self._untold:
                 self._demoted.discard(space)
             # Whoever found out may still be about to set the flag, but not for long.
             self._just_heard.discard(space)
 
     async def _tell(self, space: str) -> None:
-        await self._store.set_flag(space, FLAG, "token")
+        await self._store.set_flag(space, FLAG, PER_TOKEN)
         self._untold.discard(space)
 
     async def _poll(self, spaces: tuple[str, ...]) -> None:

@@ -4,97 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from bff.doctor import Finding, Result, Subject, examine, worst
+from bff.doctor import Result, worst
 from bff.doctor.shapes import PROFILES_CASES, RELATED_CASES
 from bff.resources import PROFILES, RELATED
-from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.effects import Effect, Html200, Override, Status
-from bff.sandbox.faults import Match, Rule
-from bff.sandbox.options import SandboxOptions
-from bff.settings import load
 from bff.shape import parse, project
 from tests.e2e.commands import bff
+from tests.e2e.doctor_stage import (
+    NOBODY,
+    SECRET,
+    TOKEN,
+    BriskClock,
+    Nexudus,
+    findings,
+    results,
+    simulated,
+)
 from tests.support.raw_upstream import Peer, answering, upstream
 from tests.support.redis_server import RedisServer
 from tests.support.serving import serving
 from tests.support.tls import TestTls
-
-TOKEN = "canary-token-of-jane"
-SECRET = "s" * 40
-NOBODY = "http://127.0.0.1:9"
-
-
-@dataclass(slots=True)
-class BriskClock:
-    """Real time, `ahead_s` of everybody else's, without pauses; those are written down."""
-
-    ahead_s: float = 0.0
-    pauses: list[float] = field(default_factory=list)
-
-    def wall(self) -> float:
-        return SYSTEM.wall() + self.ahead_s
-
-    def monotonic(self) -> float:
-        return SYSTEM.monotonic()
-
-    async def sleep(self, delay_s: float) -> None:
-        self.pauses.append(delay_s)
-
-
-SYSTEM = SandboxOptions().clock
-
-
-@dataclass(frozen=True, slots=True)
-class Nexudus:
-    """A simulated space without a throttle; Jane Doe's token is TOKEN."""
-
-    origin: str
-    inside: Sandbox
-
-    def meets(self, effect: Effect, path: str, count: int | None = None) -> None:
-        regex = re.compile(rf"\A{re.escape(path)}\Z")
-        self.inside.faults.add(Rule(effect, Match(path_regex=regex), count=count))
-
-
-@asynccontextmanager
-async def simulated(*, throttle: bool = False) -> AsyncIterator[Nexudus]:
-    app = create_app(SandboxOptions(members=20, throttle=throttle, demo_token=TOKEN))
-    async with serving(app) as origin:
-        yield Nexudus(origin, sandbox_of(app))
 
 
 @pytest.fixture
 async def nexudus() -> AsyncIterator[Nexudus]:
     async with simulated() as running:
         yield running
-
-
-async def findings(
-    origin: str, token: str = "", clock: BriskClock | None = None, **variables: str
-) -> dict[str, Finding]:
-    """What `examine` finds, by check."""
-    settings = load({"BFF_UPSTREAM": origin, "BFF_SECRET": SECRET, **variables})
-    subject = Subject(settings, settings.space_table.spaces[0], token)
-    found = await examine(subject, clock or BriskClock())
-    assert TOKEN not in repr(found)
-    return {each.check: each for each in found}
-
-
-def results(found: Mapping[str, Finding]) -> dict[str, str]:
-    return {check: finding.result.value for check, finding in found.items()}
 
 
 # --- the command
@@ -330,90 +274,3 @@ async def test_the_clock_is_compared_with_that_of_nexudus(
     async with upstream(answering(b"{}", head=head)) as running:
         found = await findings(running.space.origin.url)
     assert results(found).get(f"clock against Nexudus {running.space.name}") == result
-
-
-# --- Redis
-
-
-async def test_redis_down_is_a_fault(own_redis: RedisServer) -> None:
-    own_redis.kill()
-    found = await findings(NOBODY, BFF_REDIS_URL=own_redis.url)
-    assert found["Redis"].result is Result.FAULT
-    assert "Redis version" not in found
-
-
-async def test_a_redis_that_hangs_is_a_fault(
-    own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bff.doctor.store.LIMIT_S", 0.3)
-    own_redis.pause()
-    found = await findings(NOBODY, BFF_REDIS_URL=own_redis.url)
-    assert found["Redis"].detail.endswith("does not answer (TimeoutError)")
-
-
-async def test_a_redis_as_it_comes_is_warned_about(redis_url: str) -> None:
-    found = await findings(NOBODY, BFF_REDIS_URL=redis_url)
-    of_redis = {check: result for check, result in results(found).items() if "Redis" in check}
-    assert of_redis == {
-        "Redis": "ok",
-        "Redis version": "ok",
-        "Redis memory": "warning",
-        "Redis eviction": "warning",
-        "clock against Redis": "ok",
-        "Redis scripts": "ok",
-        "Redis messages": "ok",
-    }
-    assert "noeviction" in found["Redis eviction"].detail
-
-
-@pytest.mark.parametrize(
-    ("ahead_s", "result", "words"),
-    [(30.0, "warning", "30 s ahead"), (-90.0, "fault", "90 s behind"), (3.0, "ok", "within 5 s")],
-)
-async def test_the_clock_is_compared_with_that_of_redis(
-    redis_url: str, ahead_s: float, result: str, words: str
-) -> None:
-    found = await findings(NOBODY, clock=BriskClock(ahead_s), BFF_REDIS_URL=redis_url)
-    finding = found["clock against Redis"]
-    assert (finding.result.value, finding.detail) == (result, words)
-
-
-@pytest.mark.parametrize(
-    ("rights", "check"),
-    [
-        ("-evalsha -eval", "Redis scripts"),
-        ("resetchannels", "Redis messages"),
-        ("-info", "Redis version"),
-    ],
-)
-async def test_what_redis_does_not_allow_is_told(
-    own_redis: RedisServer, rights: str, check: str
-) -> None:
-    with redis.Redis.from_url(own_redis.url) as admin:
-        words = f"ACL SETUSER limited on >hidden ~* &* +@all {rights}".split()
-        admin.execute_command(*words)
-    url = own_redis.url.replace("//", "//limited:hidden@")
-    found = await findings(NOBODY, BFF_REDIS_URL=url)
-    assert found[check].result is not Result.OK
-    assert found["Redis"].result is Result.OK
-    assert "hidden" not in repr(found)
-
-
-async def test_a_wrong_password_is_told_as_such(own_redis: RedisServer) -> None:
-    url = own_redis.url.replace("//", "//nobody:hidden@")
-    found = await findings(NOBODY, BFF_REDIS_URL=url)
-    assert found["Redis"].remedy == "Check user and password in BFF_REDIS_URL."
-    assert "hidden" not in repr(found)
-
-
-async def test_a_replica_cannot_be_used(own_redis: RedisServer) -> None:
-    with redis.Redis.from_url(own_redis.url) as admin:
-        admin.execute_command("REPLICAOF", "127.0.0.1", "9")
-    found = await findings(NOBODY, BFF_REDIS_URL=own_redis.url)
-    assert found["Redis scripts"].result is Result.FAULT
-
-
-async def test_the_embedded_cache_needs_no_redis() -> None:
-    found = await findings(NOBODY)
-    assert found["Redis"].result is Result.OK
-    assert "one worker" in found["Redis"].detail

@@ -3,83 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
-from bff.cache.bus import Pace, RedisBus
+from bff.cache.bus import RedisBus
 from bff.cache.connect import connect
-from bff.cache.entry import Entry
 from bff.cache.invalidation import Reach
 from bff.cache.remote import LIVE_MS
 from bff.cache.tasks import end
 from bff.cache.tiered import Tier
-from bff.clock import SystemClock
+from tests.support.bus_pair import (
+    EVERYWHERE,
+    HEARTBEAT_S,
+    LEASE_S,
+    LIST,
+    NOT_EVERYWHERE,
+    SETTING,
+    TAGS,
+    Pair,
+    keep,
+    now,
+    pair_on,
+    tier_of,
+    version,
+    write,
+)
 from tests.support.cache_process import (
     SPACE,
-    Process,
-    Setting,
     entry,
     everything_in,
     process,
     profiles,
-    related,
     trusting,
     until,
 )
 from tests.support.redis_server import RedisServer
-from tests.support.slow_proxy import SlowProxy, slow_proxy
-
-LEASE_S = 0.8
-SETTING = Setting(pace=Pace(heartbeat_s=0.05, lease_s=LEASE_S), timeout_s=1.0)
-LIST = related(7)
-TAGS = ("c:7", "r:related")
-EVERYWHERE = Reach(stored=True, everywhere=True)
-NOT_EVERYWHERE = Reach(stored=True, everywhere=False)
-
-
-def version(number: int) -> Entry:
-    return entry(b"%d" % number, *TAGS)
-
-
-async def keep(one: Process, number: int = 1) -> None:
-    assert await one.put(LIST, version(number), *TAGS)
-
-
-async def write(one: Process) -> Reach:
-    return await one.invalidator.invalidate(SPACE, frozenset({"c:7"}), "write")
-
-
-async def tier_of(one: Process) -> Tier | None:
-    found = (await one.cache.find(SPACE, [LIST])).values[0]
-    return None if found is None else found.tier
-
-
-def now() -> float:
-    return SystemClock().monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two processes; the second hears over a link that the test may delay, hang or cut."""
-
-    mine: Process
-    peer: Process
-    link: SlowProxy
-
-
-@asynccontextmanager
-async def pair_on(url: str, setting: Setting = SETTING) -> AsyncIterator[Pair]:
-    async with (
-        slow_proxy(url) as link,
-        process(url, "mine", setting) as mine,
-        process(url, "peer", setting, listen_url=link.url) as peer,
-    ):
-        await trusting(mine, peer)
-        yield Pair(mine, peer, link)
+from tests.support.slow_proxy import slow_proxy
 
 
 @pytest.fixture
@@ -155,6 +117,23 @@ async def test_a_peer_that_lost_its_channel_drops_what_it_held_and_listens_anew(
     assert await tier_of(pair.peer) is Tier.L1
     assert await write(pair.mine) == EVERYWHERE
     assert len(pair.peer.memory) == 0
+
+
+async def test_a_peer_that_lost_its_channel_is_not_waited_for(pair: Pair) -> None:
+    await keep(pair.peer)
+    pair.link.hang()
+    await pair.link.cut()
+    registry = pair.mine.store.registry(SPACE)
+    async with asyncio.timeout(LEASE_S):
+        while await pair.mine.store.client.zscore(registry, "peer") is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(4 * HEARTBEAT_S)  # nor does it come back while it hears nothing
+    began = now()
+    assert await write(pair.mine) == EVERYWHERE
+    assert now() - began < LEASE_S / 2
+    assert await pair.peer.get(LIST) is None
+    pair.link.resume()
+    await trusting(pair.peer)
 
 
 async def test_what_is_cached_while_a_channel_is_lost_is_not_trusted_once_it_is_back(
@@ -345,83 +324,3 @@ async def test_pitfall_6_nothing_on_the_bus_or_in_redis_tells_a_token(redis_url:
     for text in (*at_rest, *heard):
         assert b"CANARY" not in text
         assert b"Ana" not in text
-
-
-@dataclass(slots=True)
-class Course:
-    """What Nexudus would answer, and how much has happened.
-
-    `version` grows with every write; `settled` is the last whose invalidation has returned.
-    """
-
-    version: int = 0
-    settled: int = 0
-    reads: int = 0
-    writes: int = 0
-    breaks: int = 0
-
-    @property
-    def over(self) -> bool:
-        return self.reads >= 100 and self.writes >= 12 and self.breaks >= 3
-
-
-async def reader(one: Process, course: Course, draw: random.Random) -> None:
-    """Reads as the gateway does; what is older than the last settled write is an error."""
-    while not course.over:
-        least = course.settled
-        findings = await one.cache.find(SPACE, [LIST])
-        found = findings.values[0]
-        if found is not None:
-            assert isinstance(found.value, Entry)
-            assert int(found.value.body) >= least, f"{found.tier} is older than a settled write"
-            course.reads += 1
-        else:
-            ticket = findings.ticket
-            if ticket.stamp is None:
-                ticket = await one.cache.begin(SPACE)
-            fetched = course.version
-            await asyncio.sleep(draw.random() * 0.01)
-            await one.fill(ticket, LIST, version(fetched), *TAGS)
-        await asyncio.sleep(draw.random() * 0.002)
-
-
-async def writer(one: Process, course: Course, draw: random.Random) -> None:
-    while not course.over:
-        await asyncio.sleep(draw.random() * 0.05)
-        course.version += 1
-        written = course.version
-        reach = await write(one)
-        if reach.stored:
-            course.settled = max(course.settled, written)
-            course.writes += 1
-
-
-async def breaker(link: SlowProxy, course: Course, draw: random.Random) -> None:
-    """Delays, cuts and hangs the link, for less and for more than a lease."""
-    while not course.over:
-        link.delay_s = lambda: draw.choice([0.0, 0.0, 0.02])
-        await asyncio.sleep(draw.random() * 0.2)
-        await link.cut()
-        await asyncio.sleep(draw.random() * 0.2)
-        link.hang()
-        await asyncio.sleep(draw.choice([0.05, 0.3, 1.2 * LEASE_S]))
-        link.resume()
-        course.breaks += 1
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_pitfall_22_whatever_happens_to_its_channel_no_process_reads_the_past(
-    redis_url: str, seed: int
-) -> None:
-    draw, course = random.Random(seed), Course()
-    setting = replace(SETTING, pace=Pace(0.03, LEASE_S))
-    async with (
-        pair_on(redis_url, setting) as pair,
-        asyncio.timeout(40),
-        asyncio.TaskGroup() as group,
-    ):
-        for one in (pair.mine, pair.peer, pair.peer):
-            group.create_task(reader(one, course, draw))
-        for one in (pair.mine, pair.peer):
-            group.create_task(writer(one, course, draw))
-        group.create_task(breaker(pair.link, course, draw))

@@ -13,6 +13,7 @@ from bff.sandbox.effects import NoStore, SetCookie, Status
 from tests.support.gateway import (
     BOOTSTRAP,
     EDIT,
+    OPS_TOKEN,
     PROFILES,
     SWITCH,
     Stage,
@@ -244,6 +245,23 @@ class TestRule4InvalidationBeatsFills:
         assert "New Name" not in (await old).text
         for via in (1, 0):
             assert "New Name" in (await pair.get(OF_BOB, pair.bob, via=via)).text
+
+    async def test_an_answer_made_of_what_is_dropped_meanwhile_is_not_kept(
+        self, pair: Stage
+    ) -> None:
+        # Stored once before, so that the store knows of everything that it depends on.
+        await pair.get(OF_ALICE, pair.bob)
+        pair.clock.advance(2 * 86400)
+        await pair.prove(pair.alice)
+        pair.tenant.hold(OF_ALICE)
+        old = pair.later(BOOTSTRAP, pair.alice)
+        await pair.tenant.held()
+        pair.tenant.sandbox.world.edit(101, {"CompanyName": "After Ltd"})
+        purge = b'{"user":7001}'  # the related list is not concerned: it will be stored
+        await pair.send("POST", "/ops/api/purge", headers=bearer(OPS_TOKEN), content=purge)
+        pair.tenant.release()
+        assert "After Ltd" not in (await old).text
+        assert "After Ltd" in (await pair.get(BOOTSTRAP, pair.alice)).text
 
     async def test_a_refresh_behind_a_stale_answer_is_a_fill_too(self, pair: Stage) -> None:
         await pair.get(BOOTSTRAP, pair.alice)

@@ -98,6 +98,16 @@ async def test_related_lists_that_mention_the_writer_are_fresh_too(pair: Stage) 
     await assert_fresh(pair, "Renamed", pair.bob)
 
 
+async def test_a_first_profile_shows_in_every_token(pair: Stage) -> None:
+    """Nothing of such a user's lists names a coworker yet."""
+    mint = pair.tenant.sandbox.tokens.mint
+    phone, portal = (Member(7007, 0, "", mint(7007)) for _ in range(2))
+    await warm(pair, phone, portal)
+    create = Write("POST", PROFILES, {"CompanyName": "First Ltd"}, "First Ltd")
+    assert (await create.send(pair, phone)).status_code == 200
+    await assert_fresh(pair, create.shows, phone, portal)
+
+
 @pytest.mark.parametrize(
     ("method", "target"),
     [

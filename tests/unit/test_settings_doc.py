@@ -12,7 +12,9 @@ from bff.settings import Settings, load
 from bff.settings_doc import SettingLine, describe, render
 from bff.settings_sources import variable
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "settings.md"
+README = ROOT / "README.md"
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
@@ -89,3 +91,8 @@ def test_secrets_are_masked() -> None:
     one = described({"BFF_UPSTREAM": "acme", "BFF_SECRET": SECRET, "BFF_WEBHOOK_SECRET": "c4n4ry"})
     assert one["BFF_SECRET"].value == "set (1 secret)"
     assert one["BFF_WEBHOOK_SECRET"].value == "set (every space)"
+
+
+def test_the_readme_has_the_same_table() -> None:
+    table = render().partition("| Variable")[2].rstrip()
+    assert f"| Variable{table}" in README.read_text()

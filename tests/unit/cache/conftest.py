@@ -9,8 +9,9 @@ import pytest
 from redis.asyncio import Redis
 
 from bff.cache.connect import connect
-from tests.support.cache_process import Process, Setting, assemble
+from tests.support.cache_process import Process, Setting, assemble, trusting
 from tests.support.manual_time import ManualTime
+from tests.unit.cache.bus_world import listening
 from tests.unit.cache.world import FaultyStore, StubBus
 
 
@@ -41,3 +42,17 @@ async def world() -> AsyncIterator[World]:
     yield World(mine, peer, redis, faulty[0], bus, time)
     await mine.flights.aclose()
     await mine.guarded.aclose()
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Redis]:
+    client = connect("embedded://")
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def mine(redis: Redis) -> AsyncIterator[Process]:
+    async with listening(redis) as process:
+        await trusting(process)
+        yield process

@@ -187,7 +187,7 @@ def _document(address: Address, size: int, on: tuple[str, ...]) -> tuple[Hashabl
 def test_the_bytes_it_counts_are_the_bytes_it_takes(
     make: Callable[[int, int], tuple[Hashable, Held]], size: int
 ) -> None:
-    memory, count = Memory(2**40), 1_500
+    memory, count = Memory(2**40), 1_000
     gc.collect()
     tracemalloc.start()
     try:

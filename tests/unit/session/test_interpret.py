@@ -170,13 +170,6 @@ def test_a_404_is_a_good_answer_of_the_related_list_only() -> None:
     assert isinstance(read(PROFILES, answer(b"{}", 404)), Refusal)
 
 
-@pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8"])
-def test_an_error_page_is_remembered_without_its_text(kind: str) -> None:
-    found = read(RELATED, answer(b"<p>Hello Jane", 404, content_type=kind), ident="101")
-    assert isinstance(found, Good)
-    assert (found.entry.body, found.entry.content_type) == (b"", "")
-
-
 def test_a_content_type_of_any_length_is_survived() -> None:
     found = read(RELATED, answer(b"x", 404, content_type="a/" + "b" * 70_000), ident="101")
     assert isinstance(found, Good)

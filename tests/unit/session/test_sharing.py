@@ -18,7 +18,9 @@ from bff.session.sharing import (
     FLAG,
     MAX_COMPARED_AGE_S,
     MAX_COMPARISONS,
+    PER_TOKEN,
     POLL_S,
+    SHARED,
     Sampling,
     Sharing,
 )
@@ -179,15 +181,27 @@ class TestOtherProcesses:
         await store.set_flag(SPACE, FLAG, "token")
         await watched.session.time.advance(POLL_S)
         assert watched.demoted
-        await store.set_flag(SPACE, FLAG, None)
+        await store.set_flag(SPACE, FLAG, SHARED)
         await watched.session.time.advance(POLL_S)
         assert not watched.demoted
+
+    async def test_a_store_that_forgot_is_no_word_for_sharing(self, watched: Watched) -> None:
+        await watched.sharing.start([SPACE])
+        store = watched.session.process.guarded
+        await watched.sharing.demote(SPACE)
+        await store.set_flag(SPACE, FLAG, None)
+        for _ in range(2):
+            await watched.session.time.advance(POLL_S)
+            assert watched.demoted
+        assert await store.flag(SPACE, FLAG) == PER_TOKEN, "it is told again"
 
     async def test_news_that_the_store_does_not_have_yet_is_believed_for_a_while(
         self, watched: Watched
     ) -> None:
         await watched.sharing.start([SPACE])
         watched.sharing.heard(SPACE, {DEMOTED_TAG})
+        store = watched.session.process.guarded
+        await store.set_flag(SPACE, FLAG, SHARED)
         await watched.session.time.advance(POLL_S)
         assert watched.demoted
         await watched.session.time.advance(POLL_S)
