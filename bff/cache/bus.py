@@ -275,7 +275,7 @@ class RedisBus:
     async def _reply(self, peer: str, message_id: str) -> None:
         reply = orjson.dumps({"ack": message_id, "from": self._store.process})
         try:
-            async with asyncio.timeout(self._pace.heartbeat_s):
+            async with asyncio.timeout(self._pace.lease_s):
                 await self._store.client.publish(self._store.keyspace.inbox(peer), reply)
         except Exception as error:
             # The peer then waits for a lease; what it dropped is dropped here all the same.

@@ -13,7 +13,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
 EMBEDDED_URL = "embedded://"
-CONNECT_TIMEOUT_S = 0.5
+CONNECT_TIMEOUT_S = 2.0
+"""Callers wait less (`RemoteStore`): a burst of new connections may take a busy machine its time."""
 HUNG_S = 5.0
 """A connection that is silent for so long in the middle of an answer is given up."""
 POOL_SIZE = 64

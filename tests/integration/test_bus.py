@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from bff.cache.bus import RedisBus
+from bff.cache.bus import Pace, RedisBus
 from bff.cache.connect import connect
 from bff.cache.invalidation import Reach
 from bff.cache.remote import LIVE_MS
@@ -192,12 +192,13 @@ async def test_a_process_that_dies_is_waited_for_until_its_heartbeat_is_old(pair
 
 
 async def test_writes_at_the_same_time_everywhere_all_get_through(redis_url: str) -> None:
+    setting = replace(SETTING, pace=Pace(heartbeat_s=0.2, lease_s=2.5), timeout_s=5.0)
     async with AsyncExitStack() as stack:
         processes = [
-            await stack.enter_async_context(process(redis_url, f"p{n}", SETTING)) for n in range(3)
+            await stack.enter_async_context(process(redis_url, f"p{n}", setting)) for n in range(3)
         ]
         await trusting(*processes)
-        reaches = await asyncio.gather(*(write(one) for one in processes * 30))
+        reaches = await asyncio.gather(*(write(one) for one in processes * 20))
         assert set(reaches) == {EVERYWHERE}
         assert all(isinstance(one.bus, RedisBus) and not one.bus._waiters for one in processes)
 

@@ -11,7 +11,6 @@ local stamp = string.format('%.0f', now)
 local fence_ms = tonumber(ARGV[2])
 local base = ARGV[1]
 local bumps = false
-local held = false
 
 for i = 7, #ARGV do
   local tag = ARGV[i]
@@ -20,9 +19,9 @@ for i = 7, #ARGV do
     local label = tag
     if kind == 'p:' then
       label = 'k:' .. string.sub(tag, 3)
-      held = redis.call('HDEL', base .. label, ARGV[6]) > 0 or held
+      redis.call('HDEL', base .. label, ARGV[6])
     else
-      held = redis.call('DEL', base .. label) > 0 or held
+      redis.call('DEL', base .. label)
     end
     redis.call('SET', base .. 'f:' .. label, stamp, 'PX', fence_ms)
   end
@@ -42,12 +41,9 @@ else
   -- from being stored.
   redis.call('HSETNX', KEYS[1], 'bumped', stamp)
 end
-local out = { stamp }
--- A token of which nothing is stored is nobody's news: anybody can invent such tokens by the
--- thousand. (A copy in process may outlive an evicted container, by the cap on its age.)
-if not bumps and not held then return out end
-
 redis.call('PUBLISH', ARGV[3], ARGV[4])
+
+local out = { stamp }
 local live = redis.call('ZRANGEBYSCORE', KEYS[2], now_ms - tonumber(ARGV[5]), '+inf')
 for _, process in ipairs(live) do out[#out + 1] = process end
 return out
