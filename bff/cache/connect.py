@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 EMBEDDED_URL = "embedded://"
 CONNECT_TIMEOUT_S = 2.0
-"""Callers wait less (`RemoteStore`): a burst of new connections may take a busy machine its time."""
+"""Callers wait less (`RemoteStore`): many connections at once may take a busy machine its time."""
 HUNG_S = 5.0
 """A connection that is silent for so long in the middle of an answer is given up."""
 POOL_SIZE = 64

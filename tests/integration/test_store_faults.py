@@ -156,7 +156,7 @@ async def test_pooled_connections_that_died_with_their_redis_fail_nobody(
 async def test_pitfall_21_a_thousand_callers_at_once_do_not_bring_the_store_down(
     redis_url: str,
 ) -> None:
-    async with store_at(redis_url, timeout_s=0.5) as store:
+    async with store_at(redis_url, timeout_s=2.0) as store:
         guarded = GuardedStore(store, SystemClock())
         answers = await asyncio.gather(*(guarded.load(SPACE, ()) for _ in range(1_000)))
         assert all(isinstance(answer, Loaded) for answer in answers)

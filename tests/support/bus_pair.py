@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,7 +29,10 @@ def version(number: int) -> Entry:
 
 
 async def keep(one: Process, number: int = 1) -> None:
-    assert await one.put(LIST, version(number), *TAGS)
+    """Fetched and kept; anew if a busy machine cost the process its trust in between."""
+    async with asyncio.timeout(10):
+        while not await one.put(LIST, version(number), *TAGS):
+            await trusting(one)
 
 
 async def write(one: Process) -> Reach:
