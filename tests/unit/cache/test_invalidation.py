@@ -304,3 +304,28 @@ async def test_an_overflow_during_the_delivery_leaves_the_store_usable(world: Wo
     world.store.release.set()
     await until(lambda: world.mine.guarded.available)
     assert world.mine.invalidator.pending == 0
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_a_refused_token_that_waits_goes_with_the_next_invalidation(
+    world: World, delivered: bool
+) -> None:
+    tag = LISTING.address.container.label
+    await world.peer.put(LISTING, LIST, *LIST.tags)
+    world.store.failing = {"invalidate"}
+    reach = await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "token_refused")
+    assert (reach.stored, world.mine.invalidator.pending) == (False, 1)
+    assert world.mine.guarded.available
+    world.store.failing.clear()
+    deliver = world.store.invalidate
+
+    async def once(space: str, tags: frozenset[str]) -> object:
+        done = await deliver(space, tags)
+        world.store.failing = set() if delivered else {"invalidate"}
+        return done
+
+    world.mine.guarded.inner.invalidate = once  # type: ignore[method-assign,assignment]
+    reach = await world.mine.invalidator.invalidate(SPACE, frozenset({"u:9"}), "write")
+    assert reach == Reach(stored=True, everywhere=True)
+    assert world.mine.invalidator.pending == (0 if delivered else 1)
+    assert (await world.mine.get(LISTING) is None) == delivered
