@@ -78,12 +78,8 @@ def _objects(value: object) -> list[Json] | None:
 
 
 def _coworker_tags(items: object) -> set[str]:
-    found = set()
-    for item in (_objects(items) or [])[:MAX_TAGGED]:
-        ident = as_id(item.get("Id"))
-        if ident is not None:
-            found.add(tags.coworker(ident))
-    return found
+    idents = (as_id(item.get("Id")) for item in (_objects(items) or [])[:MAX_TAGGED])
+    return {tags.coworker(ident) for ident in idents if ident is not None}
 
 
 def user_of(document: object) -> int | None:
