@@ -10,41 +10,30 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Never
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bff import settings_values as read
+from bff.limits import DOCUMENTED_CALLS, DOCUMENTED_WRITES
 from bff.settings_sources import PREFIX
-from bff.spaces import Space, SpaceTable
+from bff.settings_types import (
+    Fraction,
+    Limits,
+    OneSpace,
+    Secrets,
+    Shapes,
+    Size,
+    Spaces,
+    Switch,
+    Timeout,
+    WebhookSecrets,
+    Whole,
+    Window,
+)
 
 
 def _empty() -> Mapping[str, Never]:
     return MappingProxyType({})
-
-
-# A PlainValidator decides alone: what it returns is not copied into a mutable dict.
-Whole = Annotated[int, BeforeValidator(read.read_number)]
-Size = Annotated[int, BeforeValidator(read.read_size)]
-Fraction = Annotated[float, BeforeValidator(read.read_number), Field(allow_inf_nan=False)]
-Window = Annotated[Fraction, Field(ge=0, le=30 * 86400)]
-Timeout = Annotated[Fraction, Field(gt=0, le=3600)]
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(read.read_secrets)]
-WebhookSecrets = Annotated[
-    Mapping[str, SecretStr],
-    PlainValidator(read.read_webhook_secrets),
-    PlainSerializer(read.show_secrets),
-]
-Shapes = Annotated[
-    Mapping[str, str],
-    PlainValidator(read.read_shapes),
-    PlainSerializer(dict),
-]
-OneSpace = Annotated[
-    Space | None, PlainValidator(read.read_space), PlainSerializer(read.show_space)
-]
-Spaces = Annotated[
-    SpaceTable | None, PlainValidator(read.read_spaces), PlainSerializer(read.show_spaces)
-]
 
 
 class Catalogue(BaseSettings):
@@ -175,6 +164,25 @@ class Catalogue(BaseSettings):
         description="Seconds that a 404 on a related list is remembered.",
         examples=["30"],
     )
+    freshness_jitter: Annotated[Fraction, Field(ge=0, le=0.5)] = Field(
+        default=0.1,
+        description="Part, 0 to 0.5, by which freshness is cut short at most, by another length "
+        "for each document, so that what was filled together does not expire together.",
+        examples=["0.2"],
+    )
+    stale_patience_s: Timeout = Field(
+        default=1,
+        description="Seconds that Nexudus is waited for where something stale can be served "
+        "instead.",
+        examples=["0.5"],
+    )
+    refreshes: Whole = Field(
+        default=16,
+        ge=0,
+        le=10_000,
+        description="Refreshes behind stale answers that one worker has under way at most.",
+        examples=["4"],
+    )
     related_scope: Annotated[Literal["coworker", "token"], BeforeValidator(read.read_choice)] = (
         Field(
             default="coworker",
@@ -221,6 +229,73 @@ class Catalogue(BaseSettings):
         le=10_000,
         description="Connections of one worker to Nexudus at most.",
         examples=["200"],
+    )
+    max_waiting: Whole = Field(
+        default=5_000,
+        ge=1,
+        le=1_000_000,
+        description="Requests of one worker that wait for Nexudus at most; more are answered 503.",
+        examples=["1000"],
+    )
+    stop_timeout_s: Whole = Field(
+        default=10,
+        ge=1,
+        le=300,
+        description="Seconds that requests under way have to end when the gateway stops.",
+        examples=["30"],
+    )
+
+    budget: Switch = Field(
+        default="on",
+        description="Whether calls are kept within the limits below (on, off). Off still pauses "
+        "when Nexudus says so.",
+        examples=["off"],
+    )
+    budget_calls: Limits = Field(
+        default=DOCUMENTED_CALLS,
+        description="Calls that Nexudus allows a space, `calls/time` separated by commas; the "
+        "default is what it documents.",
+        examples=["10/s,600/m"],
+    )
+    budget_writes: Limits = Field(
+        default=DOCUMENTED_WRITES,
+        description="Writes among them that it allows.",
+        examples=["120/m"],
+    )
+    budget_refresh_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
+        default=0.5,
+        description="Part of each limit that refreshes may use up; the rest is for members who "
+        "wait.",
+        examples=["0.3"],
+    )
+    budget_forward_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
+        default=0.9,
+        description="Part of each limit that calls passed through may use up, refreshes included.",
+        examples=["0.8"],
+    )
+    retries: Whole = Field(
+        default=2,
+        ge=0,
+        le=10,
+        description="How often a failed GET is tried again at most, within its deadline.",
+        examples=["0"],
+    )
+    breaker_failures: Whole = Field(
+        default=5,
+        ge=1,
+        le=1_000,
+        description="Failures of Nexudus in a row after which a space is not called for a while.",
+        examples=["10"],
+    )
+    breaker_rate: Annotated[Fraction, Field(gt=0, le=1)] = Field(
+        default=0.8,
+        description="Part of the latest calls whose failure has the same effect.",
+        examples=["0.5"],
+    )
+    breaker_open_s: Timeout = Field(
+        default=5,
+        description="Seconds until a space that is not called is tried again.",
+        examples=["2"],
     )
 
     log_level: Annotated[

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from pydantic import SecretStr
 
 from bff.errors import ShapeError
+from bff.limits import Limit
 from bff.shape import NamedShapes
 from bff.spaces import Space, SpaceTable, join_authority, parse_authority
 
@@ -70,6 +71,19 @@ class SecretUrl(SecretStr):
         user = "***@" if has_user else ""
         shown = query if re.fullmatch("(?:db=[0-9]+)?", query) else "***"
         return f"{lead}{mark}{user}{hosts}{slash}{path}{asks}{shown}"
+
+
+def read_limits(value: object) -> tuple[Limit, ...]:
+    """Limits such as `120/m`, no window twice, the shortest window first."""
+    limits = sorted(read_list(value, Limit.parse), key=lambda limit: limit.window_s)
+    if len({limit.window_s for limit in limits}) < len(limits):
+        raise ValueError("has two limits for the same time")
+    return tuple(limits)
+
+
+def show_limits(limits: tuple[Limit, ...]) -> str:
+    """As they are written."""
+    return ",".join(str(limit) for limit in limits)
 
 
 def read_text(value: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -65,6 +65,11 @@ class GuardedStore:
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
         await self._call(lambda: self.inner.set_flag(space, name, value))
+
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        return await self._call(lambda: self.inner.run(space, script, names, args))
 
     async def ping(self) -> None:
         await self._call(self.inner.ping)

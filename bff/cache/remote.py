@@ -21,6 +21,7 @@ from bff.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class RemoteStore:
         self.process = process
         self._timeout_s = timeout_s
         self._running: set[asyncio.Future[Any]] = set()
+        self._others: dict[str, AsyncScript] = {}
         self._load = client.register_script(script("load"))
         self._save = client.register_script(script("save"))
         self._invalidate = client.register_script(script("invalidate"))
@@ -117,6 +119,17 @@ class RemoteStore:
             await self._answer(self.client.delete(key))
         else:
             await self._answer(self.client.set(key, value))
+
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        if (registered := self._others.get(script)) is None:
+            registered = self._others[script] = self.client.register_script(script)
+        base = self.keyspace.base(space)
+        answer = await self._answer(registered([base + name for name in names], list(args)))
+        if not isinstance(answer, list):
+            raise StoreUnavailable("the store gave another answer than the script's")
+        return answer
 
     async def ping(self) -> None:
         await self._answer(cast("Awaitable[Any]", self.client.ping()))

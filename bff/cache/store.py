@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bff.cache.keys import Container
 
@@ -91,6 +91,12 @@ class Store(Protocol):
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
         """Set it for every process, or remove it."""
+        ...
+
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        """Run a Lua script whose KEYS are `names` of that space; for others who share the store."""
         ...
 
     async def ping(self) -> None:

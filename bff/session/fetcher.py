@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bff.errors import UpstreamError
 from bff.nexudus.answers import Answer
+from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.headers import Header, RawHeaders, Variants, cached_request_headers
 from bff.observe.metrics import Metrics
@@ -23,8 +24,11 @@ class Fetcher:
         self._metrics = metrics
         self._deadline_s = deadline_s
 
-    async def fetch(self, principal: Principal, path: str, variants: Variants) -> Answer:
-        """One GET under the caller's own token. Raises UpstreamError."""
+    async def fetch(
+        self, principal: Principal, path: str, variants: Variants, urgency: Urgency
+    ) -> Answer:
+        """A GET under the caller's own token. Raises UpstreamError."""
+        del urgency
         headers = cached_request_headers(principal.token, variants)
         return await self._get(principal.space, path, headers)
 

@@ -19,6 +19,7 @@ from bff.cache.tiered import Fill, Found, Ticket, Tier, TieredCache, Want
 from bff.clock import Clock
 from bff.errors import UpstreamError, UpstreamTimeout
 from bff.nexudus.answers import Answer
+from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED, Resource, coworkers_of, user_of
 from bff.session import wants
@@ -28,8 +29,8 @@ from bff.session.reading import Ask, Caller, Outcome, Policy, Reading
 
 log = structlog.get_logger("bff.session")
 
-Fetch = Callable[[Principal, str, Variants], Awaitable[Answer]]
-"""(who, path, variants) -> Nexudus' answer; raises UpstreamError."""
+Fetch = Callable[[Principal, str, Variants, Urgency], Awaitable[Answer]]
+"""(who, path, variants, how soon) -> Nexudus' answer; raises UpstreamError."""
 
 
 class _Audience(enum.Enum):
@@ -182,7 +183,10 @@ class Reads:
         try:
             async with asyncio.timeout(patience_s):
                 return await self._flights.run(
-                    key, ask.principal.space, self._known_tags(ask), lambda: self._land(ask, ticket)
+                    key,
+                    ask.principal.space,
+                    self._known_tags(ask),
+                    lambda: self._land(ask, ticket, Urgency(Priority.INTERACTIVE)),
                 )
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
@@ -203,7 +207,7 @@ class Reads:
 
         async def refresh() -> _Landing | None:
             try:
-                return await self._land(ask, ticket)
+                return await self._land(ask, ticket, Urgency(Priority.BACKGROUND))
             except UpstreamError as error:
                 log.info("refresh_failed", resource=ask.resource.name, reason=str(error))
                 raise
@@ -211,13 +215,13 @@ class Reads:
         key = self._flight_key(ask, self._want(ask), ticket, alone=ask.gate is not None)
         self._flights.start(key, ask.principal.space, self._known_tags(ask), refresh)
 
-    async def _land(self, ask: Ask, ticket: Ticket) -> _Landing:
+    async def _land(self, ask: Ask, ticket: Ticket, urgency: Urgency) -> _Landing:
         """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
         if ticket.stamp is None:
             ticket = await self._cache.begin(ask.principal.space)
         fetched_at = self._clock.wall()
         path = ask.resource.path_for(ask.ident)
-        answer = await self.fetch(ask.principal, path, ask.caller.variants)
+        answer = await self.fetch(ask.principal, path, ask.caller.variants, urgency)
         took_s = answer.took_s
         outcome = interpret(
             ask.resource, answer,

@@ -21,6 +21,7 @@ from bff.cache.invalidation import Invalidator
 from bff.cache.keys import Scope
 from bff.clock import Clock
 from bff.errors import StoreUnavailable, UpstreamError
+from bff.nexudus.budget.contract import Priority, Urgency
 from bff.resources import RELATED, Resource
 from bff.session.interpret import Good, Refusal, interpret
 from bff.session.principal import Principal
@@ -146,7 +147,9 @@ class Sharing:
         fetched_at = self._clock.wall()
         try:
             path = ask.resource.path_for(ask.ident)
-            answer = await self._reads.fetch(ask.principal, path, ask.caller.variants)
+            answer = await self._reads.fetch(
+                ask.principal, path, ask.caller.variants, Urgency(Priority.BACKGROUND)
+            )
             own = interpret(
                 ask.resource, answer,
                 ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,

@@ -20,11 +20,12 @@ TABLE = {
     "errors": "",
     "clock": "",
     "spaces": "errors",
+    "limits": "",
     # rooms that know nothing of each other: a fetch reaches the cache as a callable
     "observe": "errors clock",
     "shape": "errors",
     "cache": "errors clock",
-    "nexudus": "errors clock spaces version",
+    "nexudus": "errors clock spaces limits version",
     "hooks": "errors clock",
     # what is cached, and the use case made of it
     "resources": "errors cache",
@@ -33,10 +34,10 @@ TABLE = {
     "edge": "errors clock spaces version observe shape cache nexudus hooks resources session",
     "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
     # configuration and wiring
-    "settings": "errors spaces shape",
+    "settings": "errors spaces limits shape",
     "app": (
-        "errors clock spaces version observe shape cache nexudus hooks resources session edge ops"
-        " settings"
+        "errors clock spaces limits version observe shape cache nexudus hooks resources session"
+        " edge ops settings"
     ),
     # a world of its own, which only commands start
     "sandbox": "clock",
@@ -57,6 +58,7 @@ ROOM_OF = {
     "bff.settings_catalogue": "settings",
     "bff.settings_doc": "settings",
     "bff.settings_sources": "settings",
+    "bff.settings_types": "settings",
     "bff.settings_values": "settings",
 }
 """Modules that are not the room of their own name."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from bff import settings_values as read
+from bff.limits import Limit
 from bff.settings_values import EVERY_SPACE, SecretUrl
 
 CANARY = "c4n4ry"
@@ -28,7 +29,19 @@ READERS: tuple[Callable[[object], object], ...] = (
     read.read_web_origins,
     read.read_shapes,
     read.read_bind_host,
+    read.read_limits,
 )
+
+
+class TestLimits:
+    def test_reads_them_shortest_window_first(self) -> None:
+        limits = read.read_limits("120/m, 1/100ms")
+        assert limits == (Limit(1, 0.1), Limit(120, 60))
+        assert read.show_limits(limits) == "1/100ms,120/m"
+
+    def test_refuses_two_for_one_time(self) -> None:
+        with pytest.raises(ValueError, match="two limits for the same time"):
+            read.read_limits("60/m,120/60s")
 
 
 class TestSize:

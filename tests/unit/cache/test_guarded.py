@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -64,6 +65,12 @@ class Scripted:
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
         await self._call(f"set_flag {value}")
 
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        await self._call(f"run {script}")
+        return [space, *names, *args]
+
     async def ping(self) -> None:
         await self._call("ping")
 
@@ -103,8 +110,10 @@ async def test_while_the_store_answers_every_call_goes_through(
     assert await store.remember("acme", "n", 1)
     assert await store.flag("acme", "n") == "token"
     await store.set_flag("acme", "n", None)
+    assert await store.run("acme", "script", ["n"], [1]) == ["acme", "n", 1]
     await store.ping()
-    expected = ["load", "save 3 1.5", "invalidate", "remember", "flag", "set_flag None", "ping"]
+    expected = ["load", "save 3 1.5", "invalidate", "remember", "flag", "set_flag None"]
+    expected += ["run script", "ping"]
     assert inner.calls == expected
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bff.cache.keys import Container
 from bff.cache.store import Invalidated, Loaded, Put, Store
@@ -59,6 +59,11 @@ class FaultyStore:
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
         await self._call("set_flag", lambda: self._real.set_flag(space, name, value))
+
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        return await self._call("run", lambda: self._real.run(space, script, names, args))
 
     async def ping(self) -> None:
         await self._call("ping", self._real.ping)

@@ -14,6 +14,7 @@ from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
 from bff.errors import UpstreamError
 from bff.nexudus.answers import Answer
+from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED
 from bff.session.principal import Principal, identify
@@ -42,7 +43,7 @@ class Nexudus:
     asked: list[tuple[str, str]] = field(default_factory=list)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def fetch(self, principal: Principal, path: str, _: Variants) -> Answer:
+    async def fetch(self, principal: Principal, path: str, _: Variants, __: Urgency) -> Answer:
         self.asked.append((principal.token, path))
         if path in self.held:
             await self.held[path].wait()

@@ -1,0 +1,105 @@
+"""What the rest of the gateway knows of the budget."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bff.limits import Limit
+
+MODIFYING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Methods that count against the limits of writes too; PATCH is not in the documented list, which
+says nothing of it (FACTS 8)."""
+
+
+class Priority(enum.IntEnum):
+    """Who goes first; a smaller one does."""
+
+    INTERACTIVE = 0
+    """A member waits for a cached document that nobody has."""
+    FORWARDED = 1
+    """A call that is passed through."""
+    BACKGROUND = 2
+    """Nobody waits: a refresh behind a stale answer, a comparison."""
+
+
+class Urgency:
+    """The priority of one call, which may rise while it waits: somebody joined, who cannot wait."""
+
+    def __init__(self, priority: Priority) -> None:
+        self._priority = priority
+        self._watchers: list[Callable[[], None]] = []
+
+    @property
+    def priority(self) -> Priority:
+        """As it is now."""
+        return self._priority
+
+    def raise_to(self, priority: Priority) -> None:
+        """At least as urgent as this from now on."""
+        if priority < self._priority:
+            self._priority = priority
+            for watcher in tuple(self._watchers):
+                watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher` whenever it rises; the returned callable ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """One window as last known: `used` of `limit.calls`, by all processes together."""
+
+    limit: Limit
+    writes_only: bool
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A space's budget as this process knows it. `paused_s`: seconds until calls go on, else 0.
+
+    `factor`: part of the limits in use, 1 unless Nexudus turned out stricter. `shared`: whether it
+    is accounted with the other processes; otherwise this one has a share of its own.
+    """
+
+    windows: tuple[Spending, ...]
+    paused_s: float
+    factor: float
+    shared: bool
+
+
+class Budget(Protocol):
+    """The budget of every space, for one process."""
+
+    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> None:
+        """Returns when one call may be sent, which is to follow at once.
+
+        Raises Overloaded, with `retry_after_s`, if that is not so within `within_s`: at once where
+        that can be known beforehand.
+        """
+        ...
+
+    async def throttled(self, space: str, retry_after_s: float) -> None:
+        """Nexudus refused a call: no process calls for that long, and all are slower afterwards."""
+        ...
+
+    def is_short(self, space: str) -> bool:
+        """Whether so little is left that nothing is to be asked twice."""
+        ...
+
+    def standing(self, space: str) -> Standing:
+        """For operators and metrics."""
+        ...
+
+    async def start(self) -> None:
+        """Begin to share with the other processes."""
+        ...
+
+    async def aclose(self) -> None:
+        """Whoever waits gets Overloaded."""
+        ...
