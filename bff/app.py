@@ -64,8 +64,9 @@ from bff.ops.admin import Admin
 from bff.ops.health import Health
 from bff.session.bootstrap import Bootstrap
 from bff.session.fetcher import Fetcher
+from bff.session.landing import Landings
 from bff.session.reading import Policy
-from bff.session.reads import Reads
+from bff.session.reads import Reads, Terms
 from bff.session.sharing import Sampling, Sharing
 from bff.session.writes import Writes
 from bff.settings import Settings, load
@@ -103,10 +104,11 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         seams.transport or open_pools(settings.max_connections), _timeouts(settings), clock
     )
     fetcher = Fetcher(client, table, metrics, deadline_s=settings.deadline_s)
-    reads = Reads(
-        tiers.cache, tiers.flights, tiers.invalidator, fetcher.fetch, _policies(settings), clock
-    )
+    landings = Landings(tiers.cache, tiers.invalidator, fetcher.fetch, _policies(settings), clock)
+    terms = Terms(settings.stale_patience_s, settings.refreshes)
+    reads = Reads(tiers.cache, tiers.flights, landings, terms)
     sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
+    landings.scope_of = sharing.scope_of
     writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
     receiver = _receiver(settings, tiers, clock)
 
@@ -185,7 +187,11 @@ def _tiers(
         process=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
         timeout_s=settings.redis_timeout_ms / 1000,
     )
-    store, memory, flights = GuardedStore(remote, clock), Memory(settings.l1_bytes), Flights()
+    store, memory, flights = (
+        GuardedStore(remote, clock),
+        Memory(settings.l1_bytes),
+        Flights(settings.max_waiting),
+    )
 
     def observe(space: str, cause: str, reach: Reach) -> None:
         extent = "everywhere" if reach.everywhere else "stored" if reach.stored else "pending"
@@ -217,7 +223,7 @@ def _sharing(
     sharing.observe = lambda space, outcome: metrics.count("bff_comparisons", space, outcome)
     if settings.related_scope == "token":
         sharing.set_by_hand(space.name for space in settings.space_table.spaces)
-    reads.scope_of, reads.on_shared_hit = sharing.scope_of, sharing.sample
+    reads.on_shared_hit = sharing.sample
     tiers.invalidator.on_applied = sharing.heard
     return sharing
 
@@ -264,12 +270,14 @@ def _policies(settings: Settings) -> dict[str, Policy]:
                 settings.profiles_fresh_s, settings.profiles_stale_s, settings.profiles_error_s
             ),
             negative=nothing,
+            jitter=settings.freshness_jitter,
         ),
         resources.RELATED.name: Policy(
             good=Freshness(
                 settings.related_fresh_s, settings.related_stale_s, settings.related_error_s
             ),
             negative=Freshness(settings.related_negative_s, 0, 0),
+            jitter=settings.freshness_jitter,
         ),
     }
 

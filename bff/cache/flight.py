@@ -13,8 +13,11 @@ from typing import Any, Generic, TypeVar, cast
 
 from bff.cache import tags as tagging
 from bff.cache.tasks import end
+from bff.errors import Overloaded
 
 T = TypeVar("T")
+
+MOST_WAITERS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class _Flight:
     space: str
     tags: frozenset[str]
     task: asyncio.Task[object]
+    joined: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,19 @@ class Landed(Generic[T]):
     joined: bool
 
 
-class Flights:
-    """The flights of one process. `waiters` counts callers that wait on any of them."""
+def _nothing() -> None:
+    return None
 
-    def __init__(self) -> None:
+
+class Flights:
+    """The flights of one process. `waiters` counts callers that wait on any of them.
+
+    At most `most_waiters` may.
+    """
+
+    def __init__(self, most_waiters: int = MOST_WAITERS) -> None:
         self.waiters = 0
+        self._most = most_waiters
         self._joinable: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -49,12 +61,16 @@ class Flights:
     ) -> Landed[T]:
         """Join the flight of `key` or start it; its failure is raised in every caller.
 
-        `tags`: what is known beforehand to drop the result.
+        `tags`: what is known beforehand to drop the result. Raises Overloaded where too many wait.
         """
+        if self.waiters >= self._most:
+            raise Overloaded("Too many requests wait for Nexudus.", retry_after_s=1)
         flight = self._joinable.get(key)
         joined = flight is not None
         if flight is None:
             flight = self._start(key, space, frozenset(tags), work)
+        else:
+            flight.joined()
         self.waiters += 1
         try:
             return Landed(cast(T, await asyncio.shield(flight.task)), joined)
@@ -62,12 +78,20 @@ class Flights:
             self.waiters -= 1
 
     def start(
-        self, key: str, space: str, tags: Iterable[str], work: Callable[[], Awaitable[object]]
+        self,
+        key: str,
+        space: str,
+        tags: Iterable[str],
+        work: Callable[[], Awaitable[object]],
+        joined: Callable[[], None] = _nothing,
     ) -> bool:
-        """Start the flight of `key` behind the caller's back; False if one is under way."""
+        """Start the flight of `key` behind the caller's back; False if one is under way.
+
+        `joined` is called whenever somebody begins to wait for it.
+        """
         if key in self._joinable or self._closed:
             return False
-        self._start(key, space, frozenset(tags), work)
+        self._start(key, space, frozenset(tags), work, joined)
         return True
 
     def detach(self, space: str, tags: frozenset[str]) -> None:
@@ -91,13 +115,18 @@ class Flights:
         await end(self._tasks)
 
     def _start(
-        self, key: str, space: str, tags: frozenset[str], work: Callable[[], Awaitable[T]]
+        self,
+        key: str,
+        space: str,
+        tags: frozenset[str],
+        work: Callable[[], Awaitable[T]],
+        joined: Callable[[], None] = _nothing,
     ) -> _Flight:
         if self._closed:
             raise RuntimeError("flights are closed")
         coroutine = cast(Coroutine[Any, Any, object], work())
         task: asyncio.Task[object] = asyncio.create_task(coroutine, name=f"flight {key}")
-        flight = _Flight(space, tags, task)
+        flight = _Flight(space, tags, task, joined)
         self._joinable[key] = flight
         self._tasks.add(task)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from zlib import crc32
 
 from bff.cache.decide import Freshness
 from bff.cache.entry import Entry
@@ -24,16 +26,29 @@ class Outcome(enum.Enum):
     COALESCED = "coalesced"
 
 
+def _spread(entry: Entry) -> float:
+    """A number from 0 to 1 that is another for each entry, and stays."""
+    return crc32(struct.pack(">d", entry.fetched_at) + " ".join(entry.tags).encode()) / 2**32
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Freshness of a resource's good answers, and of its negative ones."""
+    """Freshness of a resource's good answers, and of its negative ones.
+
+    `jitter`: part of the freshness by which that of one entry is cut short at most, so that what
+    was filled together does not expire together.
+    """
 
     good: Freshness
     negative: Freshness
+    jitter: float = 0.0
 
     def of(self, entry: Entry) -> Freshness:
-        """The numbers that apply to one entry."""
-        return self.good if entry.status == 200 else self.negative
+        """The numbers that apply to one entry, the same in every process."""
+        numbers = self.good if entry.status == 200 else self.negative
+        if not self.jitter:
+            return numbers
+        return replace(numbers, fresh_s=numbers.fresh_s * (1 - self.jitter * _spread(entry)))
 
 
 @dataclass(frozen=True, slots=True)

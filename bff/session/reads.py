@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import enum
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -13,63 +12,47 @@ from bff.cache import tags as tagging
 from bff.cache.decide import Verdict, judge
 from bff.cache.entry import Entry, Proof
 from bff.cache.flight import Flights, Landed
-from bff.cache.invalidation import Invalidator
-from bff.cache.keys import Scope
-from bff.cache.tiered import Fill, Found, Ticket, Tier, TieredCache, Want
-from bff.clock import Clock
+from bff.cache.tiered import Ticket, Tier, TieredCache, Want
 from bff.errors import UpstreamError, UpstreamTimeout
-from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority, Urgency
-from bff.nexudus.headers import Variants
-from bff.resources import PROFILES, RELATED, Resource, coworkers_of, user_of
+from bff.resources import PROFILES, RELATED
 from bff.session import wants
-from bff.session.interpret import Good, Refusal, interpret
+from bff.session.interpret import Refusal
+from bff.session.judging import judged
+from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
 from bff.session.principal import Principal
-from bff.session.reading import Ask, Caller, Outcome, Policy, Reading
+from bff.session.reading import Ask, Caller, Outcome, Reading
 
 log = structlog.get_logger("bff.session")
 
-Fetch = Callable[[Principal, str, Variants, Urgency], Awaitable[Answer]]
-"""(who, path, variants, how soon) -> Nexudus' answer; raises UpstreamError."""
-
-
-class _Audience(enum.Enum):
-    """Whom the result of a flight may be given to."""
-
-    PROVEN = enum.auto()
-    """Whoever waits for it: callers are proven before they join a shared flight."""
-    SAME_TOKEN = enum.auto()
-    LEADER = enum.auto()
-
 
 @dataclass(frozen=True, slots=True)
-class _Landing:
-    outcome: Good | Refusal
-    stored: bool
-    audience: _Audience
-    took_s: float
+class Terms:
+    """How long Nexudus is waited for where something stale is at hand, and refreshes at a time."""
+
+    stale_patience_s: float = 1.0
+    refreshes: int = 16
 
 
 class Reads:
-    """The cached reads of one process."""
+    """The cached reads of one process. `landings` does what its flights are for."""
 
     def __init__(
-        self,
-        cache: TieredCache,
-        flights: Flights,
-        invalidator: Invalidator,
-        fetch: Fetch,
-        policies: Mapping[str, Policy],
-        clock: Clock,
+        self, cache: TieredCache, flights: Flights, landings: Landings, terms: Terms = Terms()
     ) -> None:
         self._cache = cache
         self._flights = flights
-        self._invalidator = invalidator
-        self.fetch = fetch
-        self._policies = policies
-        self._clock = clock
-        self.scope_of: Callable[[Principal, Resource], Scope] = lambda _, resource: resource.scope
+        self._landings = landings
+        self._policies = landings.policies
+        self._clock = landings.clock
+        self._terms = terms
+        self.refreshing = 0
         self.on_shared_hit: Callable[[Ask, Entry], None] = lambda _ask, _entry: None
+
+    @property
+    def fetch(self) -> Fetch:
+        """Asking Nexudus past all caches."""
+        return self._landings.fetch
 
     async def profiles(self, caller: Caller, *, stale_ok: bool = True) -> Reading | Refusal:
         """The caller's profile list; a Reading of it is the proof that Nexudus accepts the token.
@@ -107,20 +90,22 @@ class Reads:
 
     async def is_current(self, ask: Ask, entry: Entry) -> bool:
         """Whether a read would still find this very entry."""
-        findings = await self._cache.find(ask.principal.space, (self._want(ask),))
+        findings = await self._cache.find(ask.principal.space, (self._landings.want(ask),))
         found = findings.values[0]
         return found is not None and found.value == entry
 
     async def read(self, ask: Ask) -> Reading | Refusal:
         """One read under the rules. A shared document needs a caller that is or will be proven."""
-        want = self._want(ask)
+        want = self._landings.want(ask)
         wanted = [want]
         if ask.resource is PROFILES:
             wanted.append(wants.proof_of(ask.principal))
         findings = await self._cache.find(ask.principal.space, wanted)
-        if self._want(ask) != want:  # the space stopped sharing while the store was asked
+        if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
             return await self.read(ask)
-        verdict, reading = self._judged(ask, findings.values)
+        proof = findings.values[1] if ask.resource is PROFILES else None
+        policy, now = self._policies[ask.resource.name], self._clock.wall()
+        verdict, reading = judged(ask, findings.values[0], proof, policy, now)
         if reading is not None and verdict is Verdict.FRESH:
             if want.token is None and ask.gate is None:
                 self.on_shared_hit(ask, reading.entry)
@@ -131,14 +116,8 @@ class Reads:
         return await self._fetched(ask, findings.ticket, reading)
 
     async def refused(self, principal: Principal, *, on_profiles: bool) -> None:
-        """Nexudus answered 401. On the profile list the token is dead; elsewhere it may not be.
-
-        A 401 elsewhere withdraws the proof, so that the next cached read asks Nexudus.
-        """
-        tag = tagging.token if on_profiles else tagging.proof
-        tags = frozenset(tag(digest) for digest in principal.digests)
-        cause = "token_refused" if on_profiles else "proof_withdrawn"
-        await self._invalidator.invalidate(principal.space, tags, cause)
+        """Nexudus answered 401: see `Landings.refused`."""
+        await self._landings.refused(principal, on_profiles=on_profiles)
 
     async def _fetched(
         self, ask: Ask, ticket: Ticket, fallback: Reading | None
@@ -147,11 +126,11 @@ class Reads:
         # What an unproven caller brings may be a refusal, so nobody else waits for its flight.
         alone = ask.gate is not None
         while True:
-            want = self._want(ask)
+            want = self._landings.want(ask)
             key = self._flight_key(ask, want, ticket, alone=alone)
             shared = want.token is None and not alone
             try:
-                landed = await self._landed(ask, key, ticket)
+                landed = await self._landed(ask, key, ticket, self._patience_s(ask, fallback))
             except UpstreamError:
                 if fallback is None:
                     raise
@@ -168,7 +147,7 @@ class Reads:
                 return landing.outcome.for_others() if landed.joined and shared else landing.outcome
             entry = landing.outcome.entry
             if landed.joined and shared:
-                entry = _for_others(entry)
+                entry = for_others(entry)
             outcome = Outcome.COALESCED if landed.joined else Outcome.MISS
             fresh = self._policies[ask.resource.name].of(entry)
             return Reading(
@@ -176,85 +155,70 @@ class Reads:
                 upstream_s=landing.took_s,
             )  # fmt: skip
 
-    async def _landed(self, ask: Ask, key: str, ticket: Ticket) -> Landed[_Landing]:
+    async def _landed(
+        self, ask: Ask, key: str, ticket: Ticket, patience_s: float | None
+    ) -> Landed[Landing]:
         """The flight's result, waited for as long as its caller has time; the flight goes on."""
-        until = ask.caller.until
-        patience_s = None if until is None else max(0.0, until - self._clock.monotonic())
+        urgency = Urgency(Priority.INTERACTIVE)
         try:
             async with asyncio.timeout(patience_s):
                 return await self._flights.run(
                     key,
                     ask.principal.space,
                     self._known_tags(ask),
-                    lambda: self._land(ask, ticket, Urgency(Priority.INTERACTIVE)),
+                    lambda: self._landings.land(ask, ticket, urgency),
                 )
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
 
-    def _may_have(self, ask: Ask, want: Want, landing: _Landing, *, shared: bool) -> bool:
+    def _patience_s(self, ask: Ask, fallback: Reading | None) -> float | None:
+        """How long this caller waits: less where something stale stands in, which is shown then.
+
+        But not where the read is to prove the caller (`stale_ok` is False): a slow Nexudus may be
+        about to refuse the token.
+        """
+        until = ask.caller.until
+        patience_s = None if until is None else max(0.0, until - self._clock.monotonic())
+        if fallback is None or not ask.stale_ok:
+            return patience_s
+        stale_s = self._terms.stale_patience_s
+        return stale_s if patience_s is None else min(patience_s, stale_s)
+
+    def _may_have(self, ask: Ask, want: Want, landing: Landing, *, shared: bool) -> bool:
         """Whether a caller that joined a flight may be given its result."""
         match landing.audience:
-            case _Audience.LEADER:
+            case Audience.LEADER:
                 return False
-            case _Audience.SAME_TOKEN:
+            case Audience.SAME_TOKEN:
                 return not shared
-            case _Audience.PROVEN:
+            case Audience.PROVEN:
                 # The space may have stopped sharing since the flight began.
-                return not shared or self._want(ask) == want
+                return not shared or self._landings.want(ask) == want
 
     def _refresh(self, ask: Ask, ticket: Ticket) -> None:
-        """Revalidate behind a stale answer, once per key."""
+        """Revalidate behind a stale answer, once per key, unless too many do."""
+        if self.refreshing >= self._terms.refreshes:
+            return
+        urgency = Urgency(Priority.BACKGROUND)
 
-        async def refresh() -> _Landing | None:
+        async def refresh() -> Landing:
+            self.refreshing += 1
             try:
-                return await self._land(ask, ticket, Urgency(Priority.BACKGROUND))
+                return await self._landings.land(ask, ticket, urgency)
             except UpstreamError as error:
                 log.info("refresh_failed", resource=ask.resource.name, reason=str(error))
                 raise
+            finally:
+                self.refreshing -= 1
 
-        key = self._flight_key(ask, self._want(ask), ticket, alone=ask.gate is not None)
-        self._flights.start(key, ask.principal.space, self._known_tags(ask), refresh)
-
-    async def _land(self, ask: Ask, ticket: Ticket, urgency: Urgency) -> _Landing:
-        """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
-        if ticket.stamp is None:
-            ticket = await self._cache.begin(ask.principal.space)
-        fetched_at = self._clock.wall()
-        path = ask.resource.path_for(ask.ident)
-        answer = await self.fetch(ask.principal, path, ask.caller.variants, urgency)
-        took_s = answer.took_s
-        outcome = interpret(
-            ask.resource, answer,
-            ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
-        )  # fmt: skip
-        if isinstance(outcome, Refusal):
-            on_profiles = ask.resource is PROFILES
-            if outcome.status == 401:
-                await self.refused(ask.principal, on_profiles=on_profiles)
-            elif on_profiles and not outcome.is_failure:
-                # Not "the token is dead", but no acceptance either: nothing vouches for it now.
-                await self.refused(ask.principal, on_profiles=False)
-            audience = _Audience.PROVEN if outcome.is_failure else _Audience.SAME_TOKEN
-            return _Landing(outcome, stored=False, audience=audience, took_s=took_s)
-        if ask.gate is not None and not await ask.gate():
-            return _Landing(outcome, False, _Audience.LEADER, took_s)
-        if not outcome.storable:
-            return _Landing(outcome, False, _Audience.SAME_TOKEN, took_s)
-        stored = await self._store(ask, ticket, outcome)
-        return _Landing(outcome, stored, _Audience.PROVEN, took_s)
-
-    async def _store(self, ask: Ask, ticket: Ticket, good: Good) -> bool:
-        entry = good.entry
-        want = self._want(ask)
-        fills = [Fill(want, entry if want.token else _for_others(entry), entry.tags)]
-        if ask.resource is PROFILES:
-            user, coworkers = user_of(good.document), coworkers_of(good.document)
-            assert user is not None
-            tags = (tagging.resource(tagging.PROOF_RESOURCE), tagging.user(user))
-            proof = Proof(entry.fetched_at, user, coworkers)
-            fills.append(Fill(wants.proof_of(ask.principal), proof, tags))
-        keep_s = self._policies[ask.resource.name].of(entry).keep_s
-        return await self._cache.fill(ticket, fills, keep_s)
+        self._flights.start(
+            self._flight_key(ask, self._landings.want(ask), ticket, alone=ask.gate is not None),
+            ask.principal.space,
+            self._known_tags(ask),
+            refresh,
+            # Whoever joins has nothing stale to go on with, and does not wait behind all others.
+            joined=lambda: urgency.raise_to(Priority.INTERACTIVE),
+        )
 
     async def _accepted_at(self, principal: Principal) -> float | None:
         """When Nexudus accepted the token, unless that is too long ago to count."""
@@ -265,26 +229,9 @@ class Reads:
         verdict = judge(proof.accepted_at, now, fresh, principal.expires_at)
         return proof.accepted_at if verdict is Verdict.FRESH else None
 
-    def _judged(self, ask: Ask, values: tuple[Found | None, ...]) -> tuple[Verdict, Reading | None]:
-        """Verdict on what was found, and a reading of it unless it is good for nothing."""
-        found = values[0]
-        if found is None or not isinstance(found.value, Entry):
-            return Verdict.DEAD, None
-        entry, now, until = found.value, self._clock.wall(), ask.principal.expires_at
-        fresh = self._policies[ask.resource.name].of(entry)
-        verdict = judge(entry.fetched_at, now, fresh, until)
-        if ask.resource is PROFILES:
-            proof = values[1].value if values[1] is not None else None
-            if not isinstance(proof, Proof):
-                return Verdict.DEAD, None  # withdrawn: the list may not be shown, stale or not
-            verdict = max(verdict, judge(proof.accepted_at, now, fresh, until))
-        if verdict is Verdict.DEAD:
-            return verdict, None
-        return verdict, Reading(ask.resource, entry, Outcome.HIT, found.tier, fresh)
-
     def _known_tags(self, ask: Ask) -> frozenset[str]:
         """What is known before a fetch to drop its result."""
-        want = self._want(ask)
+        want = self._landings.want(ask)
         tags = {tagging.resource(ask.resource.name), want.address.container.label}
         if want.token is not None:
             tags |= {tagging.proof(digest) for digest in ask.principal.digests}
@@ -298,11 +245,3 @@ class Reads:
         key = f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
         heard = self._cache.memory_usable or ticket.stamp is None
         return key if heard else f"{key}|{ticket.stamp}"
-
-    def _want(self, ask: Ask) -> Want:
-        return wants.want_of(ask, self.scope_of(ask.principal, ask.resource))
-
-
-def _for_others(entry: Entry) -> Entry:
-    """What is shared of an answer: of a negative one the status, for its text may name a viewer."""
-    return entry if entry.status == 200 else replace(entry, body=b"", content_type="")

@@ -8,6 +8,7 @@ import random
 import pytest
 
 from bff.cache.flight import Flights
+from bff.errors import Overloaded
 from tests.support.manual_time import settled
 
 SPACE = "acme"
@@ -257,3 +258,29 @@ async def test_closing_ends_what_is_under_way_and_begins_nothing_more(flights: F
     assert not flights.start("k", SPACE, (), work)
     with pytest.raises(RuntimeError, match="closed"):
         await flights.run("k", SPACE, (), work)
+
+
+async def test_a_flight_behind_the_scenes_is_told_of_everybody_who_begins_to_wait(
+    flights: Flights,
+) -> None:
+    work, told = Work(), []
+    flights.start("k", SPACE, (), work, joined=lambda: told.append("joined"))
+    callers = [call(flights, work) for _ in range(2)]
+    await settled()
+    assert told == ["joined", "joined"]
+    work.go.set()
+    assert [await caller for caller in callers] == [(1, True), (1, True)]
+
+
+async def test_more_callers_than_may_wait_are_turned_away_and_the_others_are_served() -> None:
+    flights, work = Flights(most_waiters=2), Work()
+    callers = [call(flights, work) for _ in range(2)]
+    await settled()
+
+    with pytest.raises(Overloaded) as shed:
+        await call(flights, work)
+    assert shed.value.retry_after_s == 1
+
+    work.go.set()
+    assert [await caller for caller in callers] == [(1, False), (1, True)]
+    assert await call(flights, work) == (2, False)

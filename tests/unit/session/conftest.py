@@ -17,13 +17,15 @@ from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED
+from bff.session.landing import Landings
 from bff.session.principal import Principal, identify
 from bff.session.reading import Caller, Policy
-from bff.session.reads import Reads
+from bff.session.reads import Reads, Terms
 from tests.support.cache_process import SECRET, SPACE, Process, Setting, assemble
 from tests.support.manual_time import ManualTime
 
 OF_ALICE = RELATED.path_for("101")
+TERMS = Terms(stale_patience_s=0.05, refreshes=2)
 NOTHING = Freshness(0, 0, 0)
 POLICIES = {
     PROFILES.name: Policy(Freshness(60, 300, 3600), NOTHING),
@@ -41,10 +43,12 @@ class Nexudus:
 
     serves: dict[str, object] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    urgencies: list[Urgency] = field(default_factory=list)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def fetch(self, principal: Principal, path: str, _: Variants, __: Urgency) -> Answer:
+    async def fetch(self, principal: Principal, path: str, _: Variants, urgency: Urgency) -> Answer:
         self.asked.append((principal.token, path))
+        self.urgencies.append(urgency)
         if path in self.held:
             await self.held[path].wait()
         served = self.serves[path]
@@ -59,6 +63,7 @@ class Session:
 
     process: Process
     nexudus: Nexudus
+    landings: Landings
     reads: Reads
     time: ManualTime
     policies: dict[str, Policy]
@@ -71,9 +76,8 @@ class Session:
 async def session() -> AsyncIterator[Session]:
     time, nexudus, policies = ManualTime(), Nexudus(), dict(POLICIES)
     process = assemble(connect("embedded://"), "mine", Setting(clock=time))
-    reads = Reads(
-        process.cache, process.flights, process.invalidator, nexudus.fetch, policies, time
-    )
+    landings = Landings(process.cache, process.invalidator, nexudus.fetch, policies, time)
+    reads = Reads(process.cache, process.flights, landings, TERMS)
     nexudus.serves = {
         PROFILES.path: {
             "User": {"Id": 7001, "AccessToken": "x"},
@@ -81,6 +85,6 @@ async def session() -> AsyncIterator[Session]:
         },
         OF_ALICE: {"RelatedProfiles": [{"Id": 202}], "Threads": [{"Id": 1}]},
     }
-    yield Session(process, nexudus, reads, time, policies)
+    yield Session(process, nexudus, landings, reads, time, policies)
     await process.flights.aclose()
     await process.guarded.aclose()

@@ -45,8 +45,8 @@ class Watched:
             process.guarded, process.invalidator, self.session.reads, sampling, self.session.time
         )
         self.sharing.observe = lambda _, outcome: self.outcomes.append(outcome)
-        reads = self.session.reads
-        reads.scope_of, reads.on_shared_hit = self.sharing.scope_of, self.sharing.sample
+        self.session.landings.scope_of = self.sharing.scope_of
+        self.session.reads.on_shared_hit = self.sharing.sample
         process.invalidator.on_applied = self.sharing.heard
 
     async def read(self, token: str) -> Reading | Refusal:

@@ -1,0 +1,30 @@
+"""What a document found in the cache may be used for: pure."""
+
+from __future__ import annotations
+
+from bff.cache.decide import Verdict, judge
+from bff.cache.entry import Entry, Proof
+from bff.cache.tiered import Found
+from bff.resources import PROFILES
+from bff.session.reading import Ask, Outcome, Policy, Reading
+
+
+def judged(
+    ask: Ask, found: Found | None, proof: Found | None, policy: Policy, now: float
+) -> tuple[Verdict, Reading | None]:
+    """Verdict on what was found, and a reading of it unless it is good for nothing.
+
+    `proof`: for a profile list, that Nexudus accepts the token. `now`: UTC seconds.
+    """
+    if found is None or not isinstance(found.value, Entry):
+        return Verdict.DEAD, None
+    entry, until = found.value, ask.principal.expires_at
+    fresh = policy.of(entry)
+    verdict = judge(entry.fetched_at, now, fresh, until)
+    if ask.resource is PROFILES:
+        if proof is None or not isinstance(proof.value, Proof):
+            return Verdict.DEAD, None  # withdrawn: the list may not be shown, stale or not
+        verdict = max(verdict, judge(proof.value.accepted_at, now, fresh, until))
+    if verdict is Verdict.DEAD:
+        return verdict, None
+    return verdict, Reading(ask.resource, entry, Outcome.HIT, found.tier, fresh)

@@ -1,0 +1,126 @@
+"""What a flight does: ask Nexudus under its leader's token, judge the answer, store it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+
+from bff.cache import tags as tagging
+from bff.cache.entry import Entry, Proof
+from bff.cache.invalidation import Invalidator
+from bff.cache.keys import Scope
+from bff.cache.tiered import Fill, Ticket, TieredCache, Want
+from bff.clock import Clock
+from bff.nexudus.answers import Answer
+from bff.nexudus.budget.contract import Urgency
+from bff.nexudus.headers import Variants
+from bff.resources import PROFILES, Resource, coworkers_of, user_of
+from bff.session import wants
+from bff.session.interpret import Good, Refusal, interpret
+from bff.session.principal import Principal
+from bff.session.reading import Ask, Policy
+
+Fetch = Callable[[Principal, str, Variants, Urgency], Awaitable[Answer]]
+"""(who, path, variants, how soon) -> Nexudus' answer; raises UpstreamError."""
+
+
+class Audience(enum.Enum):
+    """Whom the result of a flight may be given to."""
+
+    PROVEN = enum.auto()
+    """Whoever waits for it: callers are proven before they join a shared flight."""
+    SAME_TOKEN = enum.auto()
+    LEADER = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What came of a flight. `took_s`: how long Nexudus took."""
+
+    outcome: Good | Refusal
+    stored: bool
+    audience: Audience
+    took_s: float
+
+
+class Landings:
+    """The flights' work in one process."""
+
+    def __init__(
+        self,
+        cache: TieredCache,
+        invalidator: Invalidator,
+        fetch: Fetch,
+        policies: Mapping[str, Policy],
+        clock: Clock,
+    ) -> None:
+        self._cache = cache
+        self._invalidator = invalidator
+        self.fetch = fetch
+        self.policies = policies
+        self.clock = clock
+        self.scope_of: Callable[[Principal, Resource], Scope] = lambda _, resource: resource.scope
+
+    def want(self, ask: Ask) -> Want:
+        """The document that a read is about, where the space keeps it at the moment."""
+        return wants.want_of(ask, self.scope_of(ask.principal, ask.resource))
+
+    async def refused(self, principal: Principal, *, on_profiles: bool) -> None:
+        """Nexudus answered 401. On the profile list the token is dead; elsewhere it may not be.
+
+        A 401 elsewhere withdraws the proof, so that the next cached read asks Nexudus.
+        """
+        tag = tagging.token if on_profiles else tagging.proof
+        tags = frozenset(tag(digest) for digest in principal.digests)
+        cause = "token_refused" if on_profiles else "proof_withdrawn"
+        await self._invalidator.invalidate(principal.space, tags, cause)
+
+    async def land(self, ask: Ask, ticket: Ticket, urgency: Urgency) -> Landing:
+        """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
+        if ticket.stamp is None:
+            ticket = await self._cache.begin(ask.principal.space)
+        fetched_at = self.clock.wall()
+        path = ask.resource.path_for(ask.ident)
+        answer = await self.fetch(ask.principal, path, ask.caller.variants, urgency)
+        took_s = answer.took_s
+        outcome = interpret(
+            ask.resource, answer,
+            ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
+        )  # fmt: skip
+        if isinstance(outcome, Refusal):
+            await self._withdraw(ask, outcome)
+            audience = Audience.PROVEN if outcome.is_failure else Audience.SAME_TOKEN
+            return Landing(outcome, stored=False, audience=audience, took_s=took_s)
+        if ask.gate is not None and not await ask.gate():
+            return Landing(outcome, False, Audience.LEADER, took_s)
+        if not outcome.storable:
+            return Landing(outcome, False, Audience.SAME_TOKEN, took_s)
+        stored = await self._store(ask, ticket, outcome)
+        return Landing(outcome, stored, Audience.PROVEN, took_s)
+
+    async def _withdraw(self, ask: Ask, refusal: Refusal) -> None:
+        on_profiles = ask.resource is PROFILES
+        if refusal.status == 401:
+            await self.refused(ask.principal, on_profiles=on_profiles)
+        elif on_profiles and not refusal.is_failure:
+            # Not "the token is dead", but no acceptance either: nothing vouches for it now.
+            await self.refused(ask.principal, on_profiles=False)
+
+    async def _store(self, ask: Ask, ticket: Ticket, good: Good) -> bool:
+        entry = good.entry
+        want = self.want(ask)
+        fills = [Fill(want, entry if want.token else for_others(entry), entry.tags)]
+        if ask.resource is PROFILES:
+            user, coworkers = user_of(good.document), coworkers_of(good.document)
+            assert user is not None
+            tags = (tagging.resource(tagging.PROOF_RESOURCE), tagging.user(user))
+            proof = Proof(entry.fetched_at, user, coworkers)
+            fills.append(Fill(wants.proof_of(ask.principal), proof, tags))
+        keep_s = self.policies[ask.resource.name].of(entry).keep_s
+        return await self._cache.fill(ticket, fills, keep_s)
+
+
+def for_others(entry: Entry) -> Entry:
+    """What is shared of an answer: of a negative one the status, for its text may name a viewer."""
+    return entry if entry.status == 200 else replace(entry, body=b"", content_type="")

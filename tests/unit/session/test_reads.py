@@ -1,0 +1,158 @@
+"""Reads that meet a slow or failing Nexudus: what they wait for, and what goes on behind them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bff.errors import UpstreamDown, UpstreamTimeout
+from bff.nexudus.budget.contract import Priority
+from bff.resources import PROFILES
+from bff.session.interpret import Refusal
+from bff.session.reading import Caller, Outcome, Reading
+from tests.support.cache_process import until
+from tests.unit.session.conftest import Session, answered
+
+FRESH_S, STALE_S, ERROR_S = 60, 300, 3600
+
+
+async def profiles(session: Session, token: str = "alice") -> Reading:
+    reading = await session.reads.profiles(session.caller(token))
+    assert isinstance(reading, Reading)
+    return reading
+
+
+async def held(session: Session, calls: int) -> None:
+    """Returns once so many calls reached Nexudus in all."""
+    await until(lambda: len(session.nexudus.asked) >= calls)
+
+
+async def landed(session: Session) -> None:
+    await until(lambda: len(session.process.flights) == 0)
+
+
+async def test_a_stale_list_is_served_at_once_and_refreshed_with_the_lowest_priority(
+    session: Session,
+) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+
+    assert (await profiles(session)).outcome is Outcome.STALE
+    assert (await profiles(session)).outcome is Outcome.STALE
+    await held(session, 2)
+
+    assert len(session.nexudus.asked) == 2, "one refresh, however many ask"
+    assert session.nexudus.urgencies[-1].priority is Priority.BACKGROUND
+    session.nexudus.held[PROFILES.path].set()
+    await landed(session)
+    assert (await profiles(session)).outcome is Outcome.HIT
+
+
+async def test_who_joins_a_refresh_makes_it_urgent(session: Session) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    await profiles(session)
+    await held(session, 2)
+
+    waiting = asyncio.create_task(
+        session.reads.profiles(session.caller(), stale_ok=False), name="must prove itself"
+    )
+    await asyncio.sleep(0.01)
+
+    assert session.nexudus.urgencies[-1].priority is Priority.INTERACTIVE
+    session.nexudus.held[PROFILES.path].set()
+    assert isinstance(await waiting, Reading)
+    assert len(session.nexudus.asked) == 2
+
+
+async def test_no_more_refreshes_than_allowed_run_at_a_time(session: Session) -> None:
+    tokens = ("alice", "bob", "carol", "dave")
+    for token in tokens:
+        await profiles(session, token)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+
+    for token in tokens:
+        assert (await profiles(session, token)).outcome is Outcome.STALE
+    await held(session, len(tokens) + 2)
+    await asyncio.sleep(0.01)
+
+    assert len(session.nexudus.asked) == len(tokens) + 2
+    assert session.reads.refreshing == 2
+    session.nexudus.held[PROFILES.path].set()
+    await landed(session)
+    assert session.reads.refreshing == 0
+
+
+async def test_a_failed_refresh_leaves_room_for_the_next(session: Session) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.serves[PROFILES.path] = UpstreamDown("gone")
+
+    for _ in range(3):
+        assert (await profiles(session)).outcome is Outcome.STALE
+        await landed(session)
+
+    assert session.reads.refreshing == 0
+    assert len(session.nexudus.asked) == 4
+
+
+async def test_past_the_stale_window_a_slow_nexudus_is_not_waited_for_long(
+    session: Session,
+) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + STALE_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+
+    assert (await profiles(session)).outcome is Outcome.STALE_ERROR
+
+    assert len(session.process.flights) == 1, "the flight goes on behind the answer"
+    session.nexudus.held[PROFILES.path].set()
+    await landed(session)
+    assert (await profiles(session)).outcome is Outcome.HIT
+    assert len(session.nexudus.asked) == 2
+
+
+async def test_a_read_that_proves_its_caller_waits_for_a_slow_nexudus(session: Session) -> None:
+    """Pitfall 2: a token that may be revoked is not shown a shared list because Nexudus is slow."""
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    reading = asyncio.create_task(session.reads.related(session.caller(), 101))
+    await held(session, 2)
+
+    done, _ = await asyncio.wait({reading}, timeout=0.15)
+    assert not done
+    session.nexudus.serves[PROFILES.path] = answered({}, 401)
+    session.nexudus.held[PROFILES.path].set()
+
+    answer = await reading
+    assert isinstance(answer, Refusal)
+    assert answer.status == 401
+
+
+async def test_without_anything_stale_the_callers_own_deadline_holds(session: Session) -> None:
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    caller = session.caller()
+    hurried = Caller(caller.principal, caller.variants, until=session.time.monotonic() + 0.05)
+
+    with pytest.raises(UpstreamTimeout):
+        await session.reads.profiles(hurried)
+
+    session.nexudus.held[PROFILES.path].set()
+    await landed(session)
+    assert (await profiles(session)).outcome is Outcome.HIT
+
+
+async def test_pitfall_24_past_the_error_window_nothing_old_is_served(session: Session) -> None:
+    await profiles(session)
+    session.nexudus.serves[PROFILES.path] = UpstreamDown("gone")
+
+    await session.time.advance(FRESH_S + ERROR_S - 1)
+    assert (await profiles(session)).outcome is Outcome.STALE_ERROR
+    await session.time.advance(1)
+    with pytest.raises(UpstreamDown):
+        await profiles(session)
