@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Decided without I/O, so every branch of them can be tested, and is.
-PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff/cache/entry.py,bff/cache/envelope.py,bff/cache/decide.py,bff/cache/memory.py,bff/edge/conditional.py,bff/edge/compression.py,bff/edge/caching.py,bff/edge/headers_in.py,bff/edge/problems.py,bff/edge/target.py,bff/spaces.py,bff/hooks/verify.py,bff/hooks/events.py,bff/session/principal.py,bff/session/interpret.py,bff/session/wants.py,bff/resources.py,bff/nexudus/headers.py,bff/nexudus/answers.py,bff/nexudus/location.py
+PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff/cache/entry.py,bff/cache/envelope.py,bff/cache/decide.py,bff/cache/endings.py,bff/cache/memory.py,bff/edge/conditional.py,bff/edge/compression.py,bff/edge/caching.py,bff/edge/headers_in.py,bff/edge/problems.py,bff/edge/target.py,bff/spaces.py,bff/limits.py,bff/hooks/verify.py,bff/hooks/events.py,bff/session/principal.py,bff/session/interpret.py,bff/session/wants.py,bff/session/reading.py,bff/session/judging.py,bff/resources.py,bff/nexudus/headers.py,bff/nexudus/answers.py,bff/nexudus/location.py,bff/nexudus/breaker.py,bff/nexudus/retry.py,bff/nexudus/budget/windows.py,bff/nexudus/budget/strictness.py,bff/nexudus/budget/waiting.py,bff/nexudus/budget/book.py,bff/nexudus/budget/config.py,bff/nexudus/budget/ledger.py
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check figures lock clean
+.PHONY: help setup setup-test run test check figures soak lock clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ check: setup-test  ## Lint, formatting and types
 
 figures: setup-test  ## Measure sizes, added latency and warm throughput (a minute; wants wrk)
 	@$(BIN)/python -m tests.bench.figures
+
+soak: setup-test  ## Random faults under load, ten minutes; SOAK_S=60 SOAK_SEED=1
+	@$(BIN)/python -m tests.soak
 
 lock: setup-test  ## Pin all dependencies anew, with hashes
 	@$(PIP) install pip-tools

@@ -26,16 +26,16 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from bff import resources
+from bff import configured
 from bff.cache import tags
 from bff.cache.bus import Bus, Listener, LocalBus, RedisBus
 from bff.cache.connect import connect, connect_for_messages
-from bff.cache.decide import Freshness
 from bff.cache.envelope import Sealer
 from bff.cache.flight import Flights
 from bff.cache.guarded import GuardedStore
 from bff.cache.invalidation import Invalidator, Reach
 from bff.cache.keys import KeySpace
+from bff.cache.leadership import Leadership, LocalLeadership, RedisLeadership
 from bff.cache.memory import Memory
 from bff.cache.remote import RemoteStore
 from bff.cache.secrets import Keyring
@@ -44,8 +44,6 @@ from bff.clock import Clock, SystemClock
 from bff.edge.endpoints import Endpoints, Understanding
 from bff.edge.hooks import HookEndpoint
 from bff.edge.middleware import (
-    EXPOSED_HEADERS,
-    Cors,
     ExchangeMiddleware,
     ProblemMiddleware,
     SpaceMiddleware,
@@ -57,15 +55,18 @@ from bff.edge.respond import Responder
 from bff.edge.routes import Front
 from bff.hooks.events import Affected
 from bff.hooks.receive import WebhookReceiver
-from bff.nexudus.client import NexudusClient, Timeouts, open_pools
+from bff.nexudus.admission import Admission, Observer
+from bff.nexudus.budget.budgets import SpaceBudgets
+from bff.nexudus.client import NexudusClient, open_pools
+from bff.nexudus.states import States
 from bff.observe import logs
 from bff.observe.metrics import Metrics
 from bff.ops.admin import Admin
 from bff.ops.health import Health
 from bff.session.bootstrap import Bootstrap
+from bff.session.crossing import Crossing
 from bff.session.fetcher import Fetcher
 from bff.session.landing import Landings
-from bff.session.reading import Policy
 from bff.session.reads import Reads, Terms
 from bff.session.sharing import Sampling, Sharing
 from bff.session.writes import Writes
@@ -101,12 +102,20 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     table, metrics, keyring = settings.space_table, Metrics(), Keyring(settings.secret_keys)
     tiers = _tiers(settings, seams.redis, clock, metrics, keyring)
     client = NexudusClient(
-        seams.transport or open_pools(settings.max_connections), _timeouts(settings), clock
+        seams.transport or open_pools(settings.max_connections),
+        configured.timeouts(settings),
+        clock,
+        shared=len(table.spaces) > 1,
     )
-    fetcher = Fetcher(client, table, metrics, deadline_s=settings.deadline_s)
-    landings = Landings(tiers.cache, tiers.invalidator, fetcher.fetch, _policies(settings), clock)
+    admission = _admission(settings, seams, tiers, clock, metrics)
+    fetcher = Fetcher(client, table, admission, deadline_s=settings.deadline_s)
+    landings = Landings(
+        tiers.cache, tiers.invalidator, fetcher.fetch, configured.policies(settings), clock
+    )
     terms = Terms(settings.stale_patience_s, settings.refreshes)
-    reads = Reads(tiers.cache, tiers.flights, landings, terms)
+    crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
+    reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
+    metrics.gauge("bff_refreshing", lambda: reads.refreshing)
     sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
     landings.scope_of = sharing.scope_of
     writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
@@ -120,20 +129,25 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         metrics,
         deadline_s=settings.deadline_s,
     )
-    bounds = RelayBounds(settings.max_body, settings.stream_timeout_s)
-    relay = Relay(client, reads, writes, keyring, metrics, bounds)
-    health = Health(tiers.store, tiers.bus, tiers.invalidator)
+    bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
+    relay = Relay(client, reads, writes, keyring, admission, bounds)
+    names = [space.name for space in table.spaces]
+    health = Health(
+        tiers.store, tiers.bus, tiers.invalidator, States(admission, names), _ops_token(settings)
+    )
     hook = HookEndpoint(receiver, table)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         """Start inner before outer; stop in reverse."""
-        names = [space.name for space in table.spaces]
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(tiers.store.aclose)
             stack.push_async_callback(client.aclose)
             await tiers.bus.start()
             stack.push_async_callback(tiers.bus.aclose)
+            await admission.budget.start()
+            stack.push_async_callback(admission.budget.aclose)
+            stack.push_async_callback(tiers.leadership.aclose)
             stack.push_async_callback(tiers.flights.aclose)
             await sharing.start(names)
             stack.push_async_callback(sharing.aclose)
@@ -150,11 +164,11 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             *_admin(settings, metrics, tiers.invalidator, sharing),
             Route("/hooks/nexudus", hook, methods=["POST"]),
             Route("/hooks/nexudus/{space}", hook, methods=["POST"]),
-            Mount("/", Front(endpoints, relay)),
+            Mount("/", Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000)),
         ],
         middleware=[
             Middleware(ExchangeMiddleware, clock, metrics),
-            *_cors(settings),
+            *configured.cors(settings),
             Middleware(ProblemMiddleware),
             Middleware(SpaceMiddleware, table),
         ],
@@ -175,16 +189,19 @@ class _Tiers:
     flights: Flights
     invalidator: Invalidator
     bus: Bus
+    leadership: Leadership
+    process: str
 
 
 def _tiers(
     settings: Settings, redis: Redis | None, clock: Clock, metrics: Metrics, keyring: Keyring
 ) -> _Tiers:
     url = settings.redis_url.get_secret_value()
+    process = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     remote = RemoteStore(
         redis or connect(url),
         KeySpace(settings.redis_prefix),
-        process=f"{os.getpid()}-{uuid.uuid4().hex[:12]}",
+        process=process,
         timeout_s=settings.redis_timeout_ms / 1000,
     )
     store, memory, flights = (
@@ -200,10 +217,12 @@ def _tiers(
     invalidator = Invalidator(store, memory, flights, observe)
     cache = TieredCache(store, memory, Sealer(keyring, os.urandom), clock, settings.l1_max_age_s)
     bus: Bus = LocalBus()
+    leadership: Leadership = LocalLeadership()
     if not settings.embedded:
         listener = Listener(apply=invalidator.apply, lost=invalidator.lost)
         names = [space.name for space in settings.space_table.spaces]
-        bus = RedisBus(connect_for_messages(url), remote, names, listener, clock)
+        bus = shared = RedisBus(connect_for_messages(url), remote, names, listener, clock)
+        leadership = RedisLeadership(store, shared, clock)
     cache.bus = invalidator.bus = bus
     metrics.gauge("bff_l1_bytes", lambda: memory.used_bytes)
     metrics.gauge("bff_l1_items", lambda: len(memory))
@@ -211,7 +230,7 @@ def _tiers(
     metrics.gauge("bff_bus_trusted", lambda: float(bus.trusted))
     metrics.gauge("bff_flights", lambda: len(flights))
     metrics.gauge("bff_flight_waiters", lambda: flights.waiters)
-    return _Tiers(store, cache, flights, invalidator, bus)
+    return _Tiers(store, cache, flights, invalidator, bus, leadership, process)
 
 
 def _sharing(
@@ -231,55 +250,34 @@ def _sharing(
 def _admin(
     settings: Settings, metrics: Metrics, invalidator: Invalidator, sharing: Sharing
 ) -> list[Route]:
-    if settings.ops_token is None:
+    token = _ops_token(settings)
+    if not token:
         return []
-    token = settings.ops_token.get_secret_value()
     return Admin(token, metrics, invalidator, sharing, settings.space_table).routes()
 
 
-def _timeouts(settings: Settings) -> Timeouts:
-    return Timeouts(
-        connect_s=settings.connect_timeout_s,
-        read_s=settings.read_timeout_s,
-        write_s=settings.write_timeout_s,
-        pool_s=settings.pool_timeout_s,
+def _ops_token(settings: Settings) -> str:
+    return settings.ops_token.get_secret_value() if settings.ops_token else ""
+
+
+def _admission(
+    settings: Settings, seams: Seams, tiers: _Tiers, clock: Clock, metrics: Metrics
+) -> Admission:
+    names = [space.name for space in settings.space_table.spaces]
+
+    budget = SpaceBudgets(
+        configured.budget(settings), names, tiers.store.run, process=tiers.process, clock=clock
     )
+    chance = seams.chance or random.SystemRandom()
+    admission = Admission(budget, configured.admission(settings), clock, chance.random)
 
-
-def _cors(settings: Settings) -> list[Middleware]:
-    if not settings.cors_origins:
-        return []
-    return [
-        Middleware(
-            Cors,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["*"],
-            allow_credentials=settings.cors_origins != ("*",),
-            expose_headers=EXPOSED_HEADERS,
-            max_age=600,
-        )
-    ]
-
-
-def _policies(settings: Settings) -> dict[str, Policy]:
-    nothing = Freshness(0, 0, 0)
-    return {
-        resources.PROFILES.name: Policy(
-            good=Freshness(
-                settings.profiles_fresh_s, settings.profiles_stale_s, settings.profiles_error_s
-            ),
-            negative=nothing,
-            jitter=settings.freshness_jitter,
-        ),
-        resources.RELATED.name: Policy(
-            good=Freshness(
-                settings.related_fresh_s, settings.related_stale_s, settings.related_error_s
-            ),
-            negative=Freshness(settings.related_negative_s, 0, 0),
-            jitter=settings.freshness_jitter,
-        ),
-    }
+    admission.observer = Observer(
+        called=lambda *of: metrics.count("bff_upstream_calls", *of),
+        refused=lambda *of: metrics.count("bff_upstream_refused", *of),
+        retried=lambda *of: metrics.count("bff_upstream_retries", *of),
+        turned=lambda *of: metrics.count("bff_breaker_changes", *of),
+    )
+    return admission
 
 
 def _receiver(settings: Settings, tiers: _Tiers, clock: Clock) -> WebhookReceiver:

@@ -93,6 +93,8 @@ def serve(
         settings.host if host is None else host,
         settings.port if port is None else port,
         settings.workers if workers is None else workers,
+        stop_timeout_s=settings.stop_timeout_s,
+        drain_s=settings.drain_s,
     )
     settings.check_workers(plan.workers)
     logs.configure(settings.log_level, settings.log_format)

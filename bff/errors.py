@@ -9,6 +9,7 @@ BffError
 │   ├── CredentialsError      401  a malformed or wrong bearer token
 │   │   └── MissingCredentials 401  none at all
 │   ├── TargetError           404  a path that is never forwarded (`..`, `%2f`, `//`, NUL)
+│   ├── RequestStalled        408  the request body stopped arriving
 │   ├── BodyTooLarge          413  the request body passes BFF_MAX_BODY
 │   └── UnknownHost           421  the Host names no configured space
 ├── UpstreamError             Nexudus could not be asked, or did not answer usefully
@@ -22,7 +23,7 @@ BffError
 
 Beside them, never shown to a caller, in `bff.nexudus`: ResponseCutError (an answer broke off after
 it had started, so the connection is cut), ClientGoneError and ClientStalledError (the caller left,
-or stopped sending).
+or stopped reading).
 
 `bff.edge.problems` maps every RequestError and UpstreamError to its problem document; a test fails
 on one without a mapping.
@@ -81,6 +82,10 @@ class MissingCredentials(CredentialsError):
 
 class TargetError(RequestError):
     """A request target that is never forwarded."""
+
+
+class RequestStalled(RequestError):
+    """The request body stopped arriving."""
 
 
 class BodyTooLarge(RequestError):

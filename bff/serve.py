@@ -1,4 +1,8 @@
-"""Serving an ASGI factory with granian: the port looked at first, workers that end with us."""
+"""Serving an ASGI factory with granian: the port looked at first, workers that end with us.
+
+At SIGTERM: readiness is off for `drain_s`, then nobody is accepted and what is under way has
+`stop_timeout_s`, then what is left is cut.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,23 @@ import os
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
 import structlog
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.common import AbstractServer
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from granian.server.mp import MPServer
+from starlette.types import ASGIApp
 
+from bff.serve_hosted import Hosted
 from bff.terminal import CommandFailed
+
+Loader = Callable[[], ASGIApp]
 
 HEAD_BYTES: Final = 64 * 2**10
 """About the longest request head that is read; more is answered 431."""
@@ -33,19 +41,26 @@ requests into connections that are being closed."""
 CONNECTIONS: Final = 16_384
 """Of one worker, idle ones included; what comes beyond waits to be accepted."""
 OPEN_FILES: Final = 65_536
+SETTLED_S: Final = 5.0
+"""A worker that ends within so many seconds of replacing another would go on doing so."""
 _PR_SET_PDEATHSIG: Final = 1
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM))
+_DRAIN: Final = signal.SIGUSR1
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to serve and where: `factory` is `module:callable` and returns an ASGI application."""
+    """What to serve and where: `factory` is `module:callable` and returns an ASGI application.
+
+    `drain_s`: between readiness turning off and the end of accepting; a second signal ends it.
+    """
 
     factory: str
     host: str
     port: int
     workers: int = 1
     stop_timeout_s: int = 10
+    drain_s: float = 0
     log_server: bool = True
 
 
@@ -53,6 +68,8 @@ def serve(plan: Plan) -> None:
     """Returns after SIGINT or SIGTERM. Raises CommandFailed, for a port that is taken at once."""
     address = free_address(plan.host, plan.port)
     server = _server(plan, address)
+    # Workers inherit it: one that has yet to listen for the signal would be ended by it.
+    signal.signal(_DRAIN, signal.SIG_IGN)
     # A worker is forked with the server's handlers, and would swallow a signal that comes before it
     # has its own: it would never end by itself.
     os.register_at_fork(
@@ -94,7 +111,9 @@ def load(factory: str, parent: int) -> ASGIApp:
     _end_on_sigterm_only()
     end_with(parent)
     module, _, name = factory.partition(":")
-    return Hosted(cast(ASGIApp, getattr(importlib.import_module(module), name)()))
+    hosted = Hosted(cast(ASGIApp, getattr(importlib.import_module(module), name)()))
+    signal.signal(_DRAIN, lambda *_: hosted.stop())
+    return hosted
 
 
 def end_with(parent: int) -> None:
@@ -119,71 +138,6 @@ def _end_on_sigterm_only() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-class Hosted:
-    """An application as granian needs it: every call is answered, and lets go of its connection."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        call = _Call(receive, send)
-        try:
-            await self._app(scope, call.receive, call.send)
-            await call.refuse_if_malformed()
-        finally:
-            call.let_go()
-
-
-class _Call:
-    """The two ends of one call."""
-
-    __slots__ = ("_answered", "_left", "_receive", "_send")
-
-    def __init__(self, receive: Receive, send: Send) -> None:
-        self._receive = receive
-        self._send = send
-        self._left = False
-        self._answered = False
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._left = message["type"] == "http.disconnect"
-        return message
-
-    async def send(self, message: Message) -> None:
-        self._answered = True
-        await self._send(message)
-
-    async def refuse_if_malformed(self) -> None:
-        """400 where the client seems to have left, and so has been answered nothing.
-
-        granian tells the same of a malformed body, whose sender still listens; its own answer to a
-        call that has none is a 500.
-        """
-        if self._left and not self._answered:
-            await self._send({"type": "http.response.start", "status": 400, "headers": _REFUSAL})
-            await self._send({"type": "http.response.body", "body": b""})
-
-    def let_go(self) -> None:
-        """From now on, whoever has kept the two ends has nothing of the server's in hand.
-
-        A connection whose request was not read to its end is closed only once nobody can read it
-        any more, and the traceback of an error may keep `receive` until the next collection.
-        """
-        self._receive, self._send = _over, _unheard
-
-
-async def _over() -> Message:
-    return {"type": "http.disconnect"}
-
-
-async def _unheard(_: Message) -> None:
-    return None
-
-
 class ServerLog(logging.Handler):
     """The server's own lines, in the form of ours."""
 
@@ -193,9 +147,43 @@ class ServerLog(logging.Handler):
         structlog.get_logger("bff.server").log(record.levelno, "server", message=message)
 
 
-def _server(plan: Plan, address: str) -> AbstractServer[Any]:
+class Server(MPServer):
+    """granian, with a pause before the end and a certain end to workers that keep ending."""
+
+    drain_s = 0.0
+
+    def shutdown(self, exit_code: int = 0) -> None:
+        if self.interrupt_signal and self.drain_s:
+            for worker in self.wrks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.inner.pid, _DRAIN)
+            self.main_loop_interrupt.clear()
+            self.main_loop_interrupt.wait(self.drain_s)
+        super().shutdown(exit_code)  # type: ignore[no-untyped-call]
+
+    def _serve_loop(self, spawn_target: Callable[..., None], target_loader: Loader) -> None:
+        """Returns to end it all. granian's own forgets who was replaced when another one ends."""
+        replaced: dict[int, float] = {}
+        while True:
+            self.main_loop_interrupt.wait()
+            # First, or what comes while we look would be lost.
+            self.main_loop_interrupt.clear()
+            if self.interrupt_signal:
+                return
+            if self.reload_signal:
+                self._reload(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+            while self.interrupt_children:
+                index, now = self.interrupt_children[0], time.monotonic()
+                if now - replaced.get(index, -SETTLED_S) < SETTLED_S:
+                    return
+                replaced[index] = now
+                self.interrupt_children.pop(0)
+                self._respawn_workers([index], spawn_target, target_loader)
+
+
+def _server(plan: Plan, address: str) -> Server:
     open_files = _raise_open_files()
-    server: AbstractServer[Any] = Granian(
+    server = Server(
         plan.factory,
         address=address,
         port=plan.port,
@@ -212,9 +200,9 @@ def _server(plan: Plan, address: str) -> AbstractServer[Any]:
         # Its warnings are about workers that refuse to stop, which it takes some for that have.
         log_level=LogLevels.error,
         log_dictconfig=_LOGGING,
-        respawn_failed_workers=True,
         workers_kill_timeout=plan.stop_timeout_s,
     )
+    server.drain_s = plan.drain_s
     return server
 
 
@@ -248,12 +236,6 @@ def _refusal(error: OSError, host: str, port: int, option: str) -> str:
     return f"Port {port} of {host} {reason}."
 
 
-_REFUSAL: Final = (
-    (b"cache-control", b"no-store"),
-    (b"vary", b"Authorization, Origin"),
-    (b"connection", b"close"),
-    (b"content-length", b"0"),
-)
 _LOGGING: Final[dict[str, Any]] = {
     "handlers": {"ours": {"()": ServerLog}},
     "loggers": {"_granian": {"handlers": ["ours"], "level": "ERROR", "propagate": False}},

@@ -18,6 +18,7 @@ import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.asyncio.cluster import RedisCluster
 
 from bff.cache.remote import LIVE_MS, RemoteStore, script
 from bff.cache.tasks import end
@@ -27,6 +28,7 @@ HEARTBEAT_S = 0.5
 LEASE_S = 2.0
 FORGET_MS = 10_000
 MAX_WAITERS = 4096
+ONLY_NODE = ""
 
 log = structlog.get_logger("bff.bus")
 
@@ -94,7 +96,11 @@ class Listener:
 
 
 class RedisBus:
-    """The bus over Redis pub/sub; `client` is a connection pool of its own, to listen with."""
+    """The bus over Redis pub/sub; `client` is a connection pool of its own, to listen with.
+
+    `inbox`: the channel of this process alone. `on_flight` is told what peers say of flights,
+    `on_deaf` that some of it may have been missed.
+    """
 
     def __init__(
         self,
@@ -111,7 +117,7 @@ class RedisBus:
         self._listener = listener
         self._clock = clock
         self._pace = pace
-        self._lease_until = float("-inf")
+        self._leases: dict[str, float] = {ONLY_NODE: float("-inf")}
         self._waiters: dict[str, _Waiter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._was_trusted = False
@@ -119,11 +125,13 @@ class RedisBus:
         self._registering = asyncio.Lock()
         self._failing: dict[str, str] = {}
         self._heartbeat = store.client.register_script(script("heartbeat"))
-        self._inbox = store.keyspace.inbox(store.process)
+        self.inbox = store.keyspace.inbox(store.process)
+        self.on_flight: Callable[[dict[str, object]], None] = lambda _members: None
+        self.on_deaf: Callable[[], None] = lambda: None
 
     @property
     def trusted(self) -> bool:
-        live = self._clock.monotonic() < self._lease_until
+        live = self._clock.monotonic() < min(self._leases.values())
         if self._was_trusted and not live:
             self._distrust("no heartbeat came back")
         return live
@@ -136,7 +144,7 @@ class RedisBus:
 
     async def aclose(self) -> None:
         await end(self._tasks)
-        self._lease_until = float("-inf")
+        self._end_leases()
         await self._unregister()
         await self._client.aclose()
 
@@ -157,11 +165,15 @@ class RedisBus:
 
     def _distrust(self, reason: str) -> None:
         """Only what was trusted is dropped: a process that stays alone keeps its own copies."""
-        self._lease_until = float("-inf")
+        self._end_leases()
         if self._was_trusted:
             self._was_trusted = False
             log.warning("bus_lost", reason=reason)
             self._listener.lost()
+            self.on_deaf()
+
+    def _end_leases(self) -> None:
+        self._leases = dict.fromkeys(self._leases, float("-inf"))
 
     def _note(self, what: str, reason: str) -> None:
         """Says what fails and why, once until the reason is another; empty: it works."""
@@ -185,13 +197,29 @@ class RedisBus:
             await self._clock.sleep(self._pace.heartbeat_s)
 
     async def _register(self) -> None:
-        """In every space first, then the heartbeat: whoever trusts is known to all its peers."""
-        message = orjson.dumps({"beat": self._clock.monotonic()})
-        first, *others = (self._store.registry(space) for space in self._spaces)
+        """In every space first, then the heartbeats: whoever trusts is known to all its peers."""
+        nodes = await self._nodes()
+        if nodes.keys() != self._leases.keys():
+            self._leases = {node: self._leases.get(node, float("-inf")) for node in nodes}
         args: list[str | bytes | int] = [self._store.process, FORGET_MS]
-        for registry in others:
-            await self._heartbeat([registry], args)
-        await self._heartbeat([first], [*args, self._inbox, message])
+        for space in self._spaces:
+            if space not in nodes.values():
+                await self._heartbeat([self._store.registry(space)], args)
+        for node, space in nodes.items():
+            message = orjson.dumps({"beat": self._clock.monotonic(), "node": node})
+            await self._heartbeat([self._store.registry(space)], [*args, self.inbox, message])
+
+    async def _nodes(self) -> dict[str, str]:
+        """Each node, and one space of it: its heartbeat goes the way of that node's messages."""
+        client: object = self._store.client
+        if not isinstance(client, RedisCluster):
+            return {ONLY_NODE: self._spaces[0]}
+        await client.initialize()
+        found: dict[str, str] = {}
+        for space in self._spaces:
+            node = client.get_node_from_key(self._store.registry(space))
+            found.setdefault(ONLY_NODE if node is None else node.name, space)
+        return found
 
     async def _unregister(self) -> None:
         """Peers wait for whoever is registered: one that listens no more says so if it can."""
@@ -207,8 +235,8 @@ class RedisBus:
                 async with self._client.pubsub() as subscription:
                     async with asyncio.timeout(self._pace.lease_s):
                         channels = [self._store.bus_channel(space) for space in self._spaces]
-                        await subscription.subscribe(*channels, self._inbox)
-                    await self._hear(subscription, {*channels, self._inbox})
+                        await subscription.subscribe(*channels, self.inbox)
+                    await self._hear(subscription, {*channels, self.inbox})
             except Exception as error:
                 reason = type(error).__name__
             self._note("listening", reason)
@@ -243,10 +271,12 @@ class RedisBus:
         except ValueError:
             message = None
         match message:
-            case {"beat": int() | float() as sent}:
-                self._believe(sent)
+            case {"beat": int() | float() as sent, **rest}:
+                self._believe(sent, str(rest.get("node", ONLY_NODE)))
             case {"ack": str(message_id), "from": str(peer)}:
                 self._acknowledge(message_id, peer)
+            case {"flight": dict(members)}:
+                self.on_flight(members)
             case {"from": self._store.process}:
                 pass
             case {"id": str(sent_id), "from": str(peer), "space": str(space), "tags": list(tags)}:
@@ -257,11 +287,12 @@ class RedisBus:
                 log.warning("bus_message_unknown", bytes=len(data))
                 self._listener.lost()
 
-    def _believe(self, sent: float) -> None:
+    def _believe(self, sent: float, node: str) -> None:
         now = self._clock.monotonic()
-        if sent <= now < sent + self._pace.lease_s:
-            self._lease_until = max(self._lease_until, sent + self._pace.lease_s)
-            self._was_trusted = True
+        if node in self._leases and sent <= now < sent + self._pace.lease_s:
+            self._leases[node] = max(self._leases[node], sent + self._pace.lease_s)
+            if self.trusted:
+                self._was_trusted = True
 
     def _acknowledge(self, message_id: str, peer: str) -> None:
         waiter = self._waiters.get(message_id)

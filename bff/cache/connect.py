@@ -64,6 +64,7 @@ def _cluster(url: str) -> RedisCluster:
         startup_nodes=[ClusterNode(host, port) for host, port in addresses],
         username=username,
         password=password,
+        max_connections=POOL_SIZE,
         **_options(),
     )
 

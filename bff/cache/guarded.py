@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 import structlog
 
+from bff.cache import patience
 from bff.cache.keys import Container
+from bff.cache.patience import Allowance, OutOfPatience, Unanswered
 from bff.cache.store import Invalidated, Loaded, Put, Store
 from bff.cache.tasks import end
 from bff.clock import Clock
@@ -28,16 +31,20 @@ spends on this process's own event loop must not count as the store's."""
 class GuardedStore:
     """A `Store` that fails at once while the one behind it is known to be away.
 
+    Within `patience.limited`, calls wait no longer than what is left. Then those that only read
+    fail unsent; the others are sent, and raise OutOfPatience: what becomes of them is not known.
     `on_recovery` is awaited after a probe succeeded and before anybody uses the store again:
     invalidations that could not be delivered go first. If it fails, the store stays away.
     """
 
     def __init__(self, inner: Store, clock: Clock) -> None:
         self.inner = inner
-        self._clock = clock
+        self.clock = clock
         self._turns = asyncio.Semaphore(CONCURRENT)
         self._failures = 0
+        self._silent = False
         self._probe: asyncio.Task[None] | None = None
+        self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
         self.on_recovery: Callable[[], Awaitable[None]] | None = None
 
@@ -47,57 +54,140 @@ class GuardedStore:
         return self._probe is None
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        return await self._call(lambda: self.inner.load(space, wants))
+        return await self._ask(lambda: self.inner.load(space, wants))
 
     async def save(
         self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
     ) -> bool:
-        return await self._call(lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s))
+        return await self._tell(lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s))
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
-        return await self._call(lambda: self.inner.invalidate(space, tags))
+        """Waited for as outside of any request, unless this one has nothing left at all."""
+        allowance = patience.current()
+        if allowance is None or allowance.left_s() <= 0:
+            return await self._tell(lambda: self.inner.invalidate(space, tags))
+        with allowance.counted(), patience.unlimited():
+            return await self._tell(lambda: self.inner.invalidate(space, tags))
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
-        return await self._call(lambda: self.inner.remember(space, name, ttl_s))
+        return await self._ask(lambda: self.inner.remember(space, name, ttl_s))
 
     async def flag(self, space: str, name: str) -> str | None:
-        return await self._call(lambda: self.inner.flag(space, name))
+        return await self._ask(lambda: self.inner.flag(space, name))
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
-        await self._call(lambda: self.inner.set_flag(space, name, value))
+        await self._tell(lambda: self.inner.set_flag(space, name, value))
 
     async def run(
         self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
     ) -> list[Any]:
-        return await self._call(lambda: self.inner.run(space, script, names, args))
+        return await self._tell(lambda: self.inner.run(space, script, names, args))
 
     async def ping(self) -> None:
-        await self._call(self.inner.ping)
+        await self._ask(self.inner.ping)
 
     async def aclose(self) -> None:
         self._closed = True
         if self._probe is not None:
             await end([self._probe])
+        await end(self._behind)
         await self.inner.aclose()
 
     def keep_away(self) -> None:
         """Treat the store as away until a probe and `on_recovery` succeed."""
         if self._probe is None and not self._closed:
-            self._probe = asyncio.create_task(self._recover(), name="store probe")
+            with patience.unlimited():
+                self._probe = asyncio.create_task(self._recover(), name="store probe")
+
+    def behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this behind the callers' backs, until the store is closed."""
+        if self._closed:
+            work.close()
+            return
+        with patience.unlimited():
+            task = asyncio.create_task(work, name="store, behind")
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+    async def _ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """For calls that are good for nothing without their answer."""
+        self._refuse_while_away()
+        if patience.is_spent():
+            raise OutOfPatience
+        return await self._call(operation)
+
+    async def _tell(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """For calls that have their effect even if nobody waits for the answer."""
+        self._refuse_while_away()
+        if patience.is_spent():
+            return await self._attempt(operation)  # which does not wait, nor for a turn
+        return await self._call(operation)
 
     async def _call(self, operation: Callable[[], Awaitable[T]]) -> T:
-        self._refuse_while_away()
-        async with self._turns:
-            self._refuse_while_away()
+        allowance = patience.current()
+        with patience.counted():
+            await self._turn(allowance)
             try:
+                self._refuse_while_away()
+                return await self._attempt(operation)
+            finally:
+                self._turns.release()
+
+    async def _turn(self, allowance: Allowance | None) -> None:
+        """Wait for a turn; raises OutOfPatience."""
+        if allowance is None or not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with allowance.timeout():
+                await self._turns.acquire()
+        except TimeoutError:
+            raise OutOfPatience from None
+
+    async def _attempt(self, operation: Callable[[], Awaitable[T]]) -> T:
+        before = self._failures
+        try:
+            # After one wait in vain, nobody waits long until there was an answer again.
+            with patience.hurried() if self._silent else contextlib.nullcontext():
                 result = await operation()
-            except StoreUnavailable:
-                self._failures += 1
-                if self._failures >= FAILURES_TO_OPEN:
-                    self.keep_away()
-                raise
-        self._failures = 0
+        except OutOfPatience as left:
+            if left.command is not None:
+                self.behind(self._judge(left.command, left.due_s, before))
+            raise
+        except StoreUnavailable as error:
+            self._failed(before, silent=isinstance(error, Unanswered))
+            raise
+        self._answered()
         return result
+
+    async def _judge(self, command: asyncio.Future[Any], due_s: float, before: int) -> None:
+        """Its caller does not wait, but whether the store answers in time still counts."""
+        try:
+            await patience.wait(command, due_s)
+        except Unanswered:
+            self._failed(before, silent=True)
+            return
+        if command.cancelled():
+            return
+        if command.exception() is None:
+            self._answered()
+        else:
+            self._failed(before, silent=False)
+
+    def _answered(self) -> None:
+        self._failures = 0
+        self._silent = False
+
+    def _failed(self, before: int, *, silent: bool) -> None:
+        """Count a failure of a call that began when there were `before`.
+
+        Calls that were under way together fail together: that is one failure, not many.
+        """
+        self._silent = self._silent or silent
+        if self._failures == before:
+            self._failures += 1
+        if self._failures >= FAILURES_TO_OPEN:
+            self.keep_away()
 
     def _refuse_while_away(self) -> None:
         if self._probe is not None:
@@ -105,7 +195,7 @@ class GuardedStore:
 
     async def _recover(self) -> None:
         while True:
-            await self._clock.sleep(PROBE_S)
+            await self.clock.sleep(PROBE_S)
             try:
                 await self.inner.ping()
                 if self.on_recovery is not None:
@@ -116,6 +206,6 @@ class GuardedStore:
                 # A probe that ends by anything but success would keep the store away for ever.
                 log.exception("store_probe_failed")
                 continue
-            self._failures = 0
+            self._answered()
             self._probe = None
             return

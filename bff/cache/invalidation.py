@@ -24,6 +24,8 @@ log = structlog.get_logger("bff.cache")
 Dropped = tuple[str, frozenset[str]]
 """A space and the tags dropped in it."""
 
+AGAIN_S = 1.0
+"""Between attempts to deliver what takes the store from nobody meanwhile."""
 MAX_PENDING = 10_000
 BATCH = 500
 EVERYTHING = frozenset(("r:profiles", "r:related", "r:proof"))
@@ -56,6 +58,7 @@ class Invalidator:
         self._flights = flights
         self._observe = observe
         self._pending: dict[Dropped, None] = {}
+        self._delivering = False
         self.bus: Bus | None = None
         self.on_applied: Callable[[str, frozenset[str]], None] = lambda _space, _tags: None
         store.on_recovery = self.deliver_pending
@@ -92,9 +95,6 @@ class Invalidator:
             self._drop(space, tags)
             assert self.bus is not None
             everywhere = await self.bus.acknowledged(done.message_id, done.peers)
-            if self._pending:
-                with contextlib.suppress(StoreUnavailable):
-                    await self.deliver_pending()
             reach = Reach(stored=True, everywhere=everywhere)
         self._observe(space, cause, reach)
         return reach
@@ -115,6 +115,17 @@ class Invalidator:
                 self._pending |= dict.fromkeys(batch)
                 raise
 
+    async def _deliver_behind(self) -> None:
+        """Until nothing is pending. While the store is away, its recovery comes before this."""
+        try:
+            while self._pending:
+                await self._store.clock.sleep(AGAIN_S)
+                if self._store.available:
+                    with contextlib.suppress(StoreUnavailable):
+                        await self.deliver_pending()
+        finally:
+            self._delivering = False
+
     def _drop(self, space: str, tags: frozenset[str]) -> None:
         self._memory.drop(space, tags)
         self._flights.detach(space, tags)
@@ -127,6 +138,9 @@ class Invalidator:
         # is kept of a refused token is dropped later, or asked about once it is not fresh.
         if not _of_refused_tokens(tags):
             self._store.keep_away()
+        elif not self._delivering:
+            self._delivering = True
+            self._store.behind(self._deliver_behind())
         # What was read from the store while it was asked is from before.
         self._drop(space, tags)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
 
+from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.keys import Container, KeySpace, escape
 from bff.cache.store import Invalidated, Loaded, Put, Raw, header
@@ -30,7 +31,7 @@ FENCE_MS = 120_000
 LIVE_MS = 3_000
 """A process whose last heartbeat is older holds no copies that it would serve."""
 MAX_FIELDS = 256
-"""Most documents of one container; one more empties it first."""
+"""Most documents of one container; one more takes the place of any other."""
 PROOF_FIELD = escape(tagging.PROOF_RESOURCE) + "||"
 
 
@@ -42,8 +43,9 @@ def script(name: str) -> str:
 class RemoteStore:
     """A `Store` on a redis-py asyncio client. `process` names this process to its peers.
 
-    A caller waits `timeout_s` at most. The command itself runs to its own end: a connection is
-    never given up in the middle of an answer, and one that is slow to open serves the next caller.
+    A caller waits `timeout_s` at most, less within a request that has less patience left. The
+    command itself runs to its own end: a connection is never given up in the middle of an answer,
+    and one that is slow to open serves the next caller.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class RemoteStore:
         self._timeout_s = timeout_s
         self._running: set[asyncio.Future[Any]] = set()
         self._others: dict[str, AsyncScript] = {}
+        self._renewed = False
         self._load = client.register_script(script("load"))
         self._save = client.register_script(script("save"))
         self._invalidate = client.register_script(script("invalidate"))
@@ -132,7 +135,18 @@ class RemoteStore:
         return answer
 
     async def ping(self) -> None:
-        await self._answer(cast("Awaitable[Any]", self.client.ping()))
+        """Once when it begins to fail, all connections are given up: each may be dead without a
+        sign of it, and would cost a failure when the store is back.
+        """
+        try:
+            await self._answer(cast("Awaitable[Any]", self.client.ping()))
+        except StoreUnavailable:
+            pool = getattr(self.client, "connection_pool", None)  # a cluster has none
+            if not self._renewed and pool is not None:
+                self._run(pool.disconnect())
+            self._renewed = True
+            raise
+        self._renewed = False
 
     async def aclose(self) -> None:
         await end(self._running)
@@ -143,12 +157,8 @@ class RemoteStore:
 
     async def _answer(self, command: Awaitable[T]) -> T:
         """The one seam between redis-py's failures and ours."""
-        running = asyncio.ensure_future(command)
-        self._running.add(running)
-        running.add_done_callback(self._ended)
-        done, _ = await asyncio.wait((running,), timeout=self._timeout_s)
-        if not done:
-            raise StoreUnavailable(f"no answer within {self._timeout_s * 1000:.0f} ms")
+        running = self._run(command)
+        await patience.wait(running, self._timeout_s)
         if running.cancelled():
             raise StoreUnavailable("closed")
         error = running.exception()
@@ -157,6 +167,12 @@ class RemoteStore:
             # that breaks at a bad moment shows as AttributeError or RuntimeError.
             raise StoreUnavailable(type(error).__name__) from error
         return running.result()
+
+    def _run(self, command: Awaitable[T]) -> asyncio.Future[T]:
+        running = asyncio.ensure_future(command)
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return running
 
     def _ended(self, command: asyncio.Future[Any]) -> None:
         self._running.discard(command)

@@ -5,12 +5,14 @@ Whether something found may be used is not decided here; that it is what its key
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.bus import Bus
 from bff.cache.entry import Entry, Proof, pack, unpack
@@ -18,6 +20,7 @@ from bff.cache.envelope import Binding, Sealer
 from bff.cache.guarded import GuardedStore
 from bff.cache.keys import Address, Scope
 from bff.cache.memory import Held, Memory
+from bff.cache.patience import OutOfPatience
 from bff.cache.store import Put, Raw, header
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreError, StoreUnavailable
@@ -100,6 +103,7 @@ class TieredCache:
         self._sealer = sealer
         self._clock = clock
         self._max_age_s = max_age_s
+        self._loads: dict[tuple[str, tuple[Want, ...], int], asyncio.Future[Findings]] = {}
         self.bus: Bus | None = None
 
     @property
@@ -123,15 +127,60 @@ class TieredCache:
     async def find(self, space: str, wants: Sequence[Want]) -> Findings:
         """What is held for each want. Never raises: a store that fails holds nothing."""
         ticket = self.memory.ticket()
-        found: list[Found | None] = [self._in_process(want) for want in wants]
-        missing = [index for index, value in enumerate(found) if value is None]
+        found = [self._in_process(want) for want in wants]
+        missing = tuple(want for want, held in zip(wants, found, strict=True) if held is None)
         if not missing:
             return Findings(Ticket(ticket, None), tuple(found))
-        asked = [(i, a) for i in missing for a in (wants[i].address, *wants[i].older)]
+        assert self.bus is not None
+        ask = self._together if self.bus.trusted else self._alone
+        stored = await ask(space, missing, ticket)
+        rest = iter(stored.values)
+        return Findings(stored.ticket, tuple(next(rest) if h is None else h for h in found))
+
+    async def look(self, space: str, wants: Sequence[Want]) -> Findings:
+        """As `find`, past what this process holds: another may have stored something newer."""
+        return await self._alone(space, tuple(wants), self.memory.ticket())
+
+    async def _alone(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
         try:
-            loaded = await self.store.load(space, [(a.container, a.field) for _, a in asked])
+            return await self._loaded(space, wants, ticket)
         except StoreUnavailable:
-            return Findings(Ticket(ticket, None), tuple(found))
+            return _nothing(wants, ticket)
+
+    async def _together(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
+        """What the shared store holds, asked once for callers that want the same at the same time.
+
+        Not for callers between which there was an invalidation: `ticket` tells them apart, which is
+        why this is not for a process that may not hear of one.
+        """
+        key = (space, wants, ticket)
+        own: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
+        while (under_way := self._loads.setdefault(key, own)) is not own:
+            try:
+                with patience.counted():
+                    await patience.wait(under_way)
+            except OutOfPatience:
+                return _nothing(wants, ticket)
+            if not under_way.cancelled():
+                return under_way.result()
+        try:
+            findings = await self._loaded(space, wants, ticket)
+            own.set_result(findings)
+        except OutOfPatience:
+            findings = _nothing(wants, ticket)  # others may have some left, and ask again
+        except StoreUnavailable:
+            findings = _nothing(wants, ticket)
+            own.set_result(findings)
+        finally:
+            own.cancel()
+            del self._loads[key]
+        return findings
+
+    async def _loaded(self, space: str, wants: Sequence[Want], ticket: int) -> Findings:
+        """What the shared store holds; `ticket` is from before. Raises StoreUnavailable."""
+        asked = [(i, a) for i, want in enumerate(wants) for a in (want.address, *want.older)]
+        loaded = await self.store.load(space, [(a.container, a.field) for _, a in asked])
+        found: list[Found | None] = [None] * len(wants)
         for (index, address), raw in zip(asked, loaded.values, strict=True):
             if raw is not None and found[index] is None:
                 value = self._opened(wants[index], address, raw)
@@ -191,6 +240,10 @@ class TieredCache:
         except EnvelopeError as error:
             log.warning("stored_value_refused", resource=address.resource, reason=str(error))
             return None
+
+
+def _nothing(wants: Sequence[Want], ticket: int) -> Findings:
+    return Findings(Ticket(ticket, None), (None,) * len(wants))
 
 
 def _scoped(fill: Fill) -> frozenset[tuple[str, str]]:

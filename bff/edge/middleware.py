@@ -15,7 +15,7 @@ from bff.edge import exchange as exchanges
 from bff.edge.caching import merge_vary, server_timing
 from bff.edge.headers_in import check_framing, single
 from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
-from bff.errors import RequestError, UnknownHost, UpstreamError
+from bff.errors import HeaderError, RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
 from bff.observe.metrics import Metrics
 from bff.spaces import Space, SpaceTable
@@ -89,17 +89,37 @@ class ExchangeMiddleware:
 class Cors(CORSMiddleware):
     """Starlette's CORS, for answers of which most say `Vary: Origin` already."""
 
-    @staticmethod
-    def allow_explicit_origin(headers: MutableHeaders, origin: str) -> None:
-        headers["Access-Control-Allow-Origin"] = origin
-        headers["Vary"] = merge_vary(headers.get("Vary"), ("Origin",))
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
+        """As starlette's, which adds `Origin` to a Vary that may name it."""
+
+        async def once_each(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Vary"] = merge_vary(headers["Vary"], ())
+            await send(message)
+
+        await super().send(message, once_each, request_headers)
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Browsers keep it for `max_age`; nobody in between does."""
+        """Browsers keep it for `max_age`; nobody in between does. A refusal is a problem (400)."""
         answer = super().preflight_response(request_headers)
+        if answer.status_code != 200:
+            return _Refusal(f"{bytes(answer.body).decode()}: browsers may not send this request.")
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Vary"] = merge_vary(answer.headers.get("Vary"), ("Authorization", "Origin"))
         return answer
+
+
+class _Refusal(Response):
+    """Of a preflight."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(status_code=400)
+        self._detail = detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = problem_for(HeaderError(self._detail), exchanges.of(scope).request_id)
+        await send_problem(problem, scope, send)
 
 
 class ProblemMiddleware:

@@ -15,6 +15,7 @@ from bff.errors import (
     MissingCredentials,
     Overloaded,
     ParameterError,
+    RequestStalled,
     ShapeError,
     TargetError,
     UnknownHost,
@@ -115,6 +116,13 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
     ),
     NOT_FOUND,
     METHOD_NOT_ALLOWED,
+    ProblemType(
+        slug="request-stalled",
+        status=408,
+        title="The request body stopped arriving",
+        remedy="Send the whole body without a pause; before repeating, check whether it was used.",
+        cause=RequestStalled,
+    ),
     ProblemType(
         slug="body-too-large",
         status=413,

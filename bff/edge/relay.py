@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bff.cache.secrets import Keyring
 from bff.edge import exchange as exchanges
@@ -21,11 +20,12 @@ from bff.edge.caching import (
 )
 from bff.edge.headers_in import bearer, single
 from bff.edge.target import Target
-from bff.errors import CredentialsError, UpstreamError
+from bff.errors import CredentialsError
+from bff.nexudus.admission import FORWARDED, Admission, Intent, Tries
+from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.headers import Header, upward, values_of
-from bff.nexudus.passthrough import Plan, ResponseCutError, forward
-from bff.observe.metrics import Metrics
+from bff.nexudus.passthrough import Passage, Plan, ResponseCutError, forward
 from bff.session.principal import Principal, identify
 from bff.session.reads import Reads
 from bff.session.writes import Writer, Writes, changes_profiles
@@ -47,10 +47,14 @@ def hands_out_tokens(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RelayBounds:
-    """`max_body`: bytes of a request body. `idle_s`: bounds each wait of a stream."""
+    """`max_body`: bytes of a request body. `idle_s`: bounds each wait of a stream.
+
+    `deadline_s`: how long a request that can be sent may be held back, or made again.
+    """
 
     max_body: int
     idle_s: float
+    deadline_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,14 @@ class Relay:
         reads: Reads,
         writes: Writes,
         keyring: Keyring,
-        metrics: Metrics,
+        admission: Admission,
         bounds: RelayBounds,
     ) -> None:
         self._client = client
         self._reads = reads
         self._writes = writes
         self._keyring = keyring
-        self._metrics = metrics
+        self._admission = admission
         self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, target: Target) -> None:
@@ -101,20 +105,32 @@ class Relay:
                 await self._reads.refused(writer.principal, on_profiles=False)
             return _finished(status, headers, care)
 
-        plan = Plan(self._bounds.max_body, self._bounds.idle_s, before_start, settle)
-        heard = _staying(receive) if writing else receive
+        # Nexudus executes a write whether or not its caller waits: if the call were ended with its
+        # caller, the drops that follow it could come before the change that they are for.
+        plan = Plan(
+            self._bounds.max_body, self._bounds.idle_s, before_start, settle, finishes=writing
+        )
+        passage = Passage(
+            self._client, space, lambda: self._tries(scope, repeatable=not care.secret)
+        )
         try:
-            done = await forward(scope, heard, send, client=self._client, space=space, plan=plan)
+            done = await forward(scope, receive, send, passage=passage, plan=plan)
         except ResponseCutError as cut:
-            self._metrics.count("bff_upstream_calls", space.name, "forwarded", "cut")
             exchanges.of(scope).cache = f"cut after {cut.forwarded.bytes_down} bytes"
             raise
-        except UpstreamError as error:
-            self._metrics.count("bff_upstream_calls", space.name, "forwarded", type(error).__name__)
-            raise
-        outcome = f"{done.status // 100}xx"
-        self._metrics.count("bff_upstream_calls", space.name, "forwarded", outcome)
         exchanges.of(scope).status = done.status
+
+    def _tries(self, scope: Scope, *, repeatable: bool) -> Tries:
+        method = scope["method"]
+        intent = Intent(
+            space=exchanges.space_of(scope).name,
+            kind=FORWARDED,
+            urgency=Urgency(Priority.FORWARDED),
+            until=self._client.clock.monotonic() + self._bounds.deadline_s,
+            method=method,
+            repeatable=repeatable and method in ("GET", "HEAD"),
+        )
+        return self._admission.tries(intent)
 
     def _writer(self, scope: Scope) -> Writer:
         """Who calls. Raises HeaderError for credentials that two readers could take differently."""
@@ -130,25 +146,6 @@ class Relay:
         except CredentialsError:
             return None
         return identify(exchanges.space_of(scope).name, token, self._keyring)
-
-
-def _staying(receive: Receive) -> Receive:
-    """A `receive` that does not tell when the caller leaves after its whole body was read.
-
-    Nexudus executes a write whether or not its caller waits: if the call were ended with its
-    caller, the drops that follow it could come before the change that they are for.
-    """
-    whole = False
-
-    async def staying() -> Message:
-        nonlocal whole
-        if whole:
-            await asyncio.get_running_loop().create_future()
-        message = await receive()
-        whole = message["type"] == "http.request" and not message.get("more_body", False)
-        return message
-
-    return staying
 
 
 def _finished(status: int, headers: list[Header], care: _Care) -> list[Header]:

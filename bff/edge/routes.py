@@ -14,6 +14,7 @@ import re
 
 from starlette.types import Receive, Scope, Send
 
+from bff.cache import patience
 from bff.edge import exchange as exchanges
 from bff.edge.endpoints import LIST_PARAMETERS, Endpoints
 from bff.edge.middleware import send_problem
@@ -31,13 +32,18 @@ _FORWARDED = re.compile(r"/(?:api|[a-z]{2}(?:-[a-z]{2,4})?)(?:/.*)?", re.IGNOREC
 
 
 class Front:
-    """The routes that belong to a space."""
+    """The routes that belong to a space. A request waits `store_s` in all for the shared store."""
 
-    def __init__(self, endpoints: Endpoints, relay: Relay) -> None:
+    def __init__(self, endpoints: Endpoints, relay: Relay, *, store_s: float) -> None:
         self._endpoints = endpoints
         self._relay = relay
+        self._store_s = store_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with patience.limited(self._store_s):
+            await self._route(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
         exchanges.space_of(scope)  # an unknown host learns nothing about routes
         raw, query = raw_path(scope), scope["query_string"]

@@ -13,12 +13,20 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from bff.clock import Clock
-from bff.errors import BodyTooLarge, CredentialsError, HeaderError, Overloaded, StoreUnavailable
+from bff.errors import (
+    BodyTooLarge,
+    CredentialsError,
+    HeaderError,
+    Overloaded,
+    RequestStalled,
+    StoreUnavailable,
+)
 from bff.hooks.events import Affected, parse_events
 from bff.hooks.verify import signature_is_valid
 
 SIGNATURE_HEADER = b"x-nexudus-hook-signature"
 MAX_BODY = 1024 * 1024
+BODY_WITHIN_S = 10.0
 
 RawHeaders: TypeAlias = Iterable[tuple[bytes, bytes]]
 Once: TypeAlias = Callable[[str, str], Awaitable[bool]]
@@ -158,14 +166,22 @@ async def read_body(receive: Receive, limit: int = MAX_BODY, headers: RawHeaders
     """The request body, at most `limit` bytes; never holds more than one chunk beyond that.
 
     Raises BodyTooLarge (413), before reading when Content-Length says so; HeaderError (400) for a
-    repeated or malformed Content-Length (RFC 9110 section 8.6); starlette's ClientDisconnect when
-    the sender leaves before the end.
+    repeated or malformed Content-Length (RFC 9110 section 8.6); RequestStalled (408) when it is not
+    whole within BODY_WITHIN_S; starlette's ClientDisconnect when the sender leaves before the end.
     """
     declared = [value for name, value in headers if name.lower() == b"content-length"]
     if len(declared) > 1 or not all(map(_LENGTH.fullmatch, declared)):
         raise HeaderError("Content-Length is repeated or is not a number of bytes")
     if any(int(length) > limit for length in declared):
         raise _too_large(limit)
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            return await _whole(receive, limit)
+    except TimeoutError:
+        raise RequestStalled(f"the body was not whole within {BODY_WITHIN_S:g} s") from None
+
+
+async def _whole(receive: Receive, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -22,6 +22,7 @@ from bff.nexudus.answers import Answer
 from bff.nexudus.decoding import decoded
 from bff.nexudus.exchange import Exchange
 from bff.nexudus.headers import Header, RawHeaders, values_of
+from bff.nexudus.places import Party, Place, Places
 from bff.spaces import Origin, Space
 
 IDLE_CONNECTIONS: Final = 16
@@ -29,6 +30,7 @@ MAX_ANSWER: Final = 8 * 2**20
 CONNECTIONS: Final = 100
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
+_CREDENTIALS: Final = frozenset((b"authorization", b"cookie"))
 _STREAMED: Final = "bff.streamed"
 _TARGET: Final = re.compile(rb"/(?!/)[\x21\x22\x24-\x7e]*")
 _METHOD: Final = re.compile(r"(?!(?:CONNECT|TRACE)\Z)[!#$%&'*+.^_`|~0-9A-Z-]+")
@@ -115,7 +117,8 @@ class NexudusClient:
     """Calls Nexudus; owns `transport` and closes it. Every failure is an UpstreamError.
 
     No redirect is followed, no cookie kept, no header added but Host and the body's framing.
-    Of cached calls, and likewise of streams, as many are under way as the pools have connections.
+    Of cached calls, and likewise of streams, as many are under way as the pools have connections;
+    `shared`: several spaces are called, and none of them takes all (see Places).
     """
 
     def __init__(
@@ -125,14 +128,15 @@ class NexudusClient:
         clock: Clock,
         *,
         max_answer: int = MAX_ANSWER,
+        shared: bool = False,
     ) -> None:
         self.clock: Final = clock
         self._transport = transport
         self._timeouts = timeouts
         self._max_answer = max_answer
         most = transport.connections if isinstance(transport, TwoPools) else CONNECTIONS
-        self._cached = asyncio.Semaphore(most)
-        self._streamed = asyncio.Semaphore(most)
+        self._cached = Places(most, clock, shared=shared)
+        self._streamed = Places(most, clock, shared=shared)
         self._draining: set[asyncio.Task[None]] = set()
 
     async def get(self, space: Space, path: str, headers: RawHeaders, deadline_s: float) -> Answer:
@@ -178,11 +182,13 @@ class NexudusClient:
     def _begin(self, space: Space, call: Call, read_s: float, *, streamed: bool) -> Exchange:
         limits = self._timeouts
         url = _url(space.origin)
+        places = self._streamed if streamed else self._cached
+        place = places.place(Party(space.name, any(n in _CREDENTIALS for n, _ in call.headers)))
         request = httpx.Request(
             call.method,
             url,
             headers=[(b"host", url.netloc), *_framed(call)],
-            stream=httpx.ByteStream(b"") if call.body is None else _Body(call.body),
+            stream=httpx.ByteStream(b"") if call.body is None else _Body(call.body, place),
             extensions={
                 "target": _target(call),
                 "timeout": {
@@ -194,8 +200,7 @@ class NexudusClient:
                 _STREAMED: streamed,
             },
         )
-        places = self._streamed if streamed else self._cached
-        return Exchange(self._transport, request, places)
+        return Exchange(self._transport, request, place)
 
     async def _release(self, exchange: Exchange) -> None:
         await exchange.release()
@@ -214,11 +219,16 @@ class NexudusClient:
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(self, chunks: AsyncIterator[bytes], place: Place) -> None:
         self._chunks = chunks
+        self._place = place
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
+        while True:
+            with self._place.standing():
+                chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return
             yield chunk
 
 

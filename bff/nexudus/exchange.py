@@ -17,9 +17,10 @@ import anyio
 import httpcore
 import httpx
 
-from bff.errors import BffError, Overloaded, UpstreamDown
+from bff.errors import BffError, Overloaded, RequestStalled, UpstreamDown
 from bff.nexudus.errors_map import translated
 from bff.nexudus.headers import Header
+from bff.nexudus.places import Place
 
 T = TypeVar("T")
 
@@ -62,19 +63,20 @@ async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
 class Exchange:
     """Begins `request` on `transport`, for one reader: `head`, `chunks`, and always `release`.
 
-    At most one chunk waits for the reader: a slow reader slows the upstream down. `places` bounds
-    how many exchanges run; one that gets no place within the request's pool timeout is Overloaded.
+    At most one chunk waits for the reader: a slow reader slows the upstream down. `place` is taken
+    first; an exchange that does not get it within the request's pool timeout is Overloaded, and one
+    that loses it later RequestStalled.
     """
 
     def __init__(
         self,
         transport: httpx.AsyncBaseTransport,
         request: httpx.Request,
-        places: asyncio.Semaphore,
+        place: Place,
     ) -> None:
         self._transport = transport
         self._request = request
-        self._places = places
+        self._place = place
         self._scope = anyio.CancelScope()
         self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=1)
         self._network: httpcore.AsyncNetworkStream | None = None
@@ -83,6 +85,8 @@ class Exchange:
         self._discarding = False
         self._discarded = 0
         self._sent = False
+        self._lost = False
+        place.on_lost = self._lose
         request.extensions["trace"] = self._trace
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._ended)
@@ -149,7 +153,8 @@ class Exchange:
 
     async def _put(self, event: _Event) -> None:
         if not self._discarding:
-            await self._events.put(event)
+            with self._place.standing():
+                await self._events.put(event)
         elif isinstance(event, bytes):
             self._discarded += len(event)
             if self._discarded > _DRAIN_BYTES:
@@ -168,19 +173,29 @@ class Exchange:
                 try:
                     await self._transfer()
                 finally:
-                    self._places.release()
+                    self._place.give_back()
             except BffError as error:
                 outcome = error
             except Exception as error:
                 outcome = translated(error)
             await self._put(outcome)
+        if self._lost and self._scope.cancelled_caught:
+            self._discard()
+            self._events.put_nowait(
+                RequestStalled("The client stood still while others waited for its connection.")
+            )
+
+    def _lose(self) -> None:
+        # Only streams stand, once they are sent: HTTP/1.1 bears to be cancelled then.
+        self._lost = True
+        self._scope.cancel()
 
     async def _admit(self) -> None:
         # Not left to httpcore's pool, which loses a place for good when a wait for it is cancelled
         # or times out at the moment of its success.
         try:
             with anyio.fail_after(self._request.extensions["timeout"]["pool"]):
-                await self._places.acquire()
+                await self._place.take()
         except TimeoutError:
             raise Overloaded("every connection to Nexudus is busy", retry_after_s=1) from None
         self._admitted = True

@@ -14,7 +14,15 @@ from typing import Final, TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
 
-from bff.errors import BffError, BodyTooLarge, TargetError, UnusableAnswer
+from bff.errors import (
+    BffError,
+    BodyTooLarge,
+    TargetError,
+    UnusableAnswer,
+    UpstreamDown,
+    UpstreamError,
+)
+from bff.nexudus.admission import Attempt, Tries
 from bff.nexudus.client import Call, NexudusClient
 from bff.nexudus.exchange import Exchange, Head, settled
 from bff.nexudus.headers import Header, content_length, downward, upward
@@ -73,17 +81,31 @@ class Plan:
 
     `before_start(status, headers)` gets what Nexudus answered and returns the headers to send; the
     client sees nothing before it is done. `on_unknown()` runs instead of it when the request was
-    sent and no status came. `idle_s` bounds each wait, for Nexudus and for the client.
+    sent and no status came. `idle_s` bounds each wait, for Nexudus and for the client. `finishes`:
+    once it is sent, a client that leaves after its whole body does not end the call.
     """
 
     max_body: int
     idle_s: float
     before_start: Callable[[int, list[Header]], Awaitable[list[Header]]] = _unchanged
     on_unknown: Callable[[], Awaitable[None]] = _nothing
+    finishes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The way to Nexudus for one call. `tries`: when it may go, and whether again.
+
+    That is asked once the call can be made: a body may have taken its time to come.
+    """
+
+    client: NexudusClient
+    space: Space
+    tries: Callable[[], Tries]
 
 
 async def forward(
-    scope: Scope, receive: Receive, send: Send, *, client: NexudusClient, space: Space, plan: Plan
+    scope: Scope, receive: Receive, send: Send, *, passage: Passage, plan: Plan
 ) -> Forwarded:
     """Passes the call on and its response back; a client that leaves ends it and is no error.
 
@@ -91,14 +113,16 @@ async def forward(
     to render. Afterwards: ResponseCutError. Where neither hook ran, nothing was sent to Nexudus.
     """
     upload = Upload(receive, plan.max_body, plan.idle_s)
-    relay = _Relay(scope, send, upload, client, space, plan)
+    relay = _Relay(scope, send, upload, passage, plan)
     work = asyncio.create_task(relay.run())
     gone = asyncio.create_task(upload.client_gone())
     try:
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if plan.finishes and _left(gone) and relay.outcome is not Outcome.NOT_SENT:
+                await asyncio.wait({work})
         finally:
-            await _ended(work, gone)
+            await _ended(work, gone, *upload.pending)
     finally:
         if relay.outcome is Outcome.UNKNOWN:
             await _hooked(plan.on_unknown())
@@ -110,11 +134,15 @@ async def forward(
     raise error
 
 
+def _left(gone: asyncio.Task[None]) -> bool:
+    return gone.done() and _failure(gone) is None
+
+
 def _failure(task: asyncio.Task[None]) -> BaseException | None:
     return None if task.cancelled() else task.exception()
 
 
-async def _ended(*tasks: asyncio.Task[None]) -> None:
+async def _ended(*tasks: asyncio.Task[None] | asyncio.Task[bytes]) -> None:
     for task in tasks:
         task.cancel()
     await settled(asyncio.create_task(asyncio.wait(tasks)))
@@ -135,17 +163,17 @@ class _Relay:
         scope: Scope,
         send: Send,
         upload: Upload,
-        client: NexudusClient,
-        space: Space,
+        passage: Passage,
         plan: Plan,
     ) -> None:
         self._scope = scope
         self._send = send
         self._upload = upload
-        self._client = client
-        self._space = space
+        self._client = passage.client
+        self._space = passage.space
+        self._tries = passage.tries
         self._plan = plan
-        self._began = client.clock.monotonic()
+        self._began = passage.client.clock.monotonic()
         self._exchange: Exchange | None = None
         self._status = CLIENT_CLOSED
         self._bytes_down = 0
@@ -172,18 +200,45 @@ class _Relay:
 
     async def run(self) -> None:
         call = await self._call()
+        self._upload.read_ahead()
+        tries = self._tries()
+        while (delay_s := await self._attempt(call, tries)) is not None:
+            await self._client.clock.sleep(delay_s)
+        await self._pass({"body": b"", "more_body": False})
+        self._complete = True
+
+    async def _attempt(self, call: Call, tries: Tries) -> float | None:
+        """Passes the response on, or returns how long to wait before the call is made again."""
+        try:
+            async with tries.attempt() as attempt:
+                return await self._exchanged(call, attempt, tries)
+        except UpstreamError:
+            delay_s = None if self._answered or call.body is not None else tries.delay()
+            if delay_s is None:
+                raise
+            return delay_s
+
+    async def _exchanged(self, call: Call, attempt: Attempt, tries: Tries) -> float | None:
         async with self._client.stream(self._space, call, self._plan.idle_s) as exchange:
             self._exchange = exchange
-            head = await exchange.head()
+            try:
+                head = await exchange.head()
+            except UpstreamDown:
+                if call.body is not None and exchange.sent:
+                    attempt.excuse()  # servers also break off what they do not want to read
+                raise
+            await attempt.answered(head.status, head.headers)
+            delay_s = None if call.body is not None else tries.delay()
+            if delay_s is not None:
+                return delay_s
             await self._start(head)
             async for chunk in exchange.chunks():
                 await self._pass({"body": chunk, "more_body": True})
                 self._bytes_down += len(chunk)
-        await self._pass({"body": b"", "more_body": False})
-        self._complete = True
+        return None
 
     async def _call(self) -> Call:
-        """The call to make, once the first byte of the body is there or it is known to be empty."""
+        """The call to make, once enough of the body is there or it is known to be empty."""
         raw = self._scope["headers"]
         declared = content_length(raw)
         if declared is not None and declared > self._plan.max_body:

@@ -50,8 +50,27 @@ CATALOGUE = (
         "bff_upstream_calls",
         Counter,
         ("space", "kind", "outcome"),
-        "Calls to Nexudus: kind cached or forwarded; outcome a status class, the name of the error "
-        "that there was instead, or cut for an answer that broke off.",
+        "Calls made to Nexudus, repetitions among them: kind cached or forwarded; outcome a status "
+        "class, the name of the error that there was instead, cut for an answer that broke off, or "
+        "abandoned where nobody waited for it any more.",
+    ),
+    Row(
+        "bff_upstream_refused",
+        Counter,
+        ("space", "kind", "reason"),
+        "Calls to Nexudus that were not made: reason budget or breaker.",
+    ),
+    Row(
+        "bff_upstream_retries",
+        Counter,
+        ("space", "kind", "cause"),
+        "Calls made again: cause no_answer, unavailable or throttled.",
+    ),
+    Row(
+        "bff_breaker_changes",
+        Counter,
+        ("space", "state"),
+        "Times that a space's breaker became closed, open or half_open.",
     ),
     Row("bff_invalidations", Counter, ("space", "cause", "reach"), "Invalidations, by cause."),
     Row("bff_comparisons", Counter, ("space", "outcome"), "Shared hits compared with own fetches."),
@@ -60,6 +79,7 @@ CATALOGUE = (
     Row("bff_store_available", Gauge, (), "1 while the shared store is used."),
     Row("bff_bus_trusted", Gauge, (), "1 while others' invalidations are heard."),
     Row("bff_flights", Gauge, (), "Upstream fetches under way."),
+    Row("bff_refreshing", Gauge, (), "Refreshes behind stale answers under way."),
     Row("bff_flight_waiters", Gauge, (), "Callers that wait for an upstream fetch."),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from bff.cache.invalidation import Invalidator
 from bff.cache.secrets import is_digest
 from bff.edge import exchange as exchanges
 from bff.edge.headers_in import bearer
-from bff.errors import BodyTooLarge, CredentialsError, ParameterError, StoreUnavailable
+from bff.errors import (
+    BodyTooLarge,
+    CredentialsError,
+    ParameterError,
+    RequestStalled,
+    StoreUnavailable,
+)
 from bff.observe.metrics import Metrics
 from bff.resources import ALL_TAGS, as_id
 from bff.session.sharing import Sharing
@@ -26,6 +33,7 @@ from bff.spaces import SpaceTable
 log = structlog.get_logger("bff.ops")
 
 MAX_BODY = 4096
+BODY_WITHIN_S = 10.0
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -146,10 +154,14 @@ class Admin:
 
 async def _json_body(request: Request) -> dict[str, object]:
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise BodyTooLarge(f"Send at most {MAX_BODY} bytes.")
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    raise BodyTooLarge(f"Send at most {MAX_BODY} bytes.")
+    except TimeoutError:
+        raise RequestStalled(f"The body was not whole within {BODY_WITHIN_S:g} s.") from None
     try:
         asked: object = orjson.loads(body)
     except ValueError:

@@ -12,6 +12,9 @@ CLIENT_LEFT = 499
 """The status under which a request counts whose client left before the answer began."""
 LOG_KEPT = 1_000
 UNMATCHED = "(unmatched)"
+VARIANTS = ("accept-language", "x-use-timezone")
+
+Sameness = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ class Visit:
         wanted = name.lower().encode()
         return next((value.decode("latin-1") for key, value in self.headers if key == wanted), "")
 
+    @property
+    def sameness(self) -> Sameness:
+        """What makes two reads ask for the same, their tokens aside."""
+        return self.path, self.query, *map(self.header, VARIANTS)
+
     def report(self) -> dict[str, object]:
         """As JSON; the value of `Authorization` is left out, its digest stands under `token`."""
         return {
@@ -56,12 +64,32 @@ class Visit:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """A GET that arrived while others of the same target, in the same variant, were under way.
+
+    `at` in UTC seconds; `same_token`, `other_tokens`: how many of them had its token, or another.
+    """
+
+    at: float
+    path: str
+    token: str
+    same_token: int
+    other_tokens: int
+
+    def report(self) -> dict[str, object]:
+        """As JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
 class Calls:
     """Counts requests when they end, logs them when they arrive. Control routes are left out."""
 
     def __init__(self) -> None:
         self._counts: Counter[Call] = Counter()
         self._log: deque[Visit] = deque(maxlen=LOG_KEPT)
+        self._reading: dict[Sameness, Counter[str]] = {}
+        self._overlaps: deque[Overlap] = deque(maxlen=LOG_KEPT)
         self.in_flight = 0
         self.peak_in_flight = 0
 
@@ -70,11 +98,24 @@ class Calls:
         self._log.append(visit)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+        if visit.method != "GET":
+            return
+        tokens = self._reading.setdefault(visit.sameness, Counter())
+        if tokens:
+            own, all_of_them = tokens[visit.token], tokens.total()
+            found = Overlap(visit.at, visit.path, visit.token, own, all_of_them - own)
+            self._overlaps.append(found)
+        tokens[visit.token] += 1
 
-    def ended(self, call: Call) -> None:
+    def ended(self, visit: Visit, call: Call) -> None:
         """It was answered, or its client left."""
         self._counts[call] += 1
         self.in_flight -= 1
+        if visit.method == "GET":
+            tokens = self._reading[visit.sameness]
+            tokens[visit.token] -= 1
+            if not tokens.total():
+                del self._reading[visit.sameness]
 
     def count(
         self,
@@ -103,6 +144,7 @@ class Calls:
         """Forgets counters and log; requests still under way stay counted as in flight."""
         self._counts.clear()
         self._log.clear()
+        self._overlaps.clear()
         self.peak_in_flight = self.in_flight
 
     def report(self) -> dict[str, object]:
@@ -111,6 +153,7 @@ class Calls:
             "total": self._counts.total(),
             "in_flight": self.in_flight,
             "peak_in_flight": self.peak_in_flight,
+            "overlaps": [overlap.report() for overlap in self._overlaps],
             "calls": [
                 {
                     "route": call.route,

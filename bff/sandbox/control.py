@@ -23,7 +23,7 @@ from bff.sandbox.faults import Faults, rules_from_json
 from bff.sandbox.forms import read_form, strict
 from bff.sandbox.holds import Holds
 from bff.sandbox.model import Behaviour
-from bff.sandbox.throttle import Throttle
+from bff.sandbox.throttle import Limit, Throttle
 from bff.sandbox.world import UnknownCoworker, UnknownMember, World
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -73,9 +73,13 @@ class ReleaseForm:
 @strict
 @dataclass(frozen=True, slots=True)
 class ThrottleForm:
-    """Turns the throttle on or off; either way it forgets what it has admitted."""
+    """Turns the throttle on or off; either way it forgets what it has admitted.
+
+    `limits`: other ones than those in force.
+    """
 
     enabled: bool
+    limits: tuple[Limit, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class Control:
             route("edit", self.edit, "POST"),
             route("switch", self.switch, "POST"),
             route("behaviour", self.behave, "PUT"),
+            route("throttle", self.show_throttle),
             route("throttle", self.set_throttle, "PUT"),
         ]
 
@@ -219,9 +224,17 @@ class Control:
         return _json(self.world.behaviour)
 
     async def set_throttle(self, request: Request) -> Response:
-        self.throttle.enabled = (read_form(ThrottleForm, await request.body())).enabled
+        form = read_form(ThrottleForm, await request.body())
+        self.throttle.enabled = form.enabled
         self.throttle.reset()
-        return _json({"enabled": self.throttle.enabled})
+        if form.limits is not None:
+            self.throttle.limit(form.limits)
+        return await self.show_throttle(request)
+
+    async def show_throttle(self, _: Request) -> Response:
+        """`{enabled, refused, windows: [{calls, window_s, writes_only, used, peak, refused}]}`."""
+        windows, refused = self.throttle.report(), self.throttle.refused
+        return _json({"enabled": self.throttle.enabled, "refused": refused, "windows": windows})
 
 
 def _json(value: object, status: int = 200) -> Response:

@@ -70,7 +70,7 @@ class Gate:
             return
         finally:
             route = _template(scope, passage.routes)
-            passage.calls.ended(Call(route, visit.method, status, visit.token))
+            passage.calls.ended(visit, Call(route, visit.method, status, visit.token))
 
     async def _admitted(self, scope: Scope, receive: Receive, send: Send, token: str) -> None:
         passage = self._passage

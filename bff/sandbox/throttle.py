@@ -8,11 +8,13 @@ before accessing this url again.") cannot be sent: ASGI leaves it to the server.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from starlette.types import Send
 
 from bff.clock import Clock
+from bff.sandbox.forms import strict
 
 WRITES = frozenset({"POST", "PUT", "DELETE"})  # PATCH is not in the documented list
 
@@ -25,6 +27,7 @@ HEADERS = (
 )
 
 
+@strict
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most `calls` admitted requests in any `window_s` seconds."""
@@ -44,6 +47,38 @@ DOCUMENTED_LIMITS = (
 )
 
 
+@dataclass(slots=True)
+class _Window:
+    """What one limit has admitted within its time, oldest first."""
+
+    limit: Limit
+    admitted: deque[float] = field(default_factory=deque)
+    peak: int = 0
+    refused: int = 0
+
+    def is_full(self, now: float) -> bool:
+        return self._used(now) >= self.limit.calls
+
+    def admit(self, now: float) -> None:
+        self.admitted.append(now)
+        self.peak = max(self.peak, len(self.admitted))
+
+    def report(self, now: float) -> dict[str, object]:
+        return {
+            "calls": self.limit.calls,
+            "window_s": self.limit.window_s,
+            "writes_only": self.limit.writes_only,
+            "used": self._used(now),
+            "peak": self.peak,
+            "refused": self.refused,
+        }
+
+    def _used(self, now: float) -> int:
+        while self.admitted and self.admitted[0] <= now - self.limit.window_s:
+            self.admitted.popleft()
+        return len(self.admitted)
+
+
 class Throttle:
     """Admits or refuses each request; `enabled` may be turned at any time."""
 
@@ -51,8 +86,14 @@ class Throttle:
         self, clock: Clock, *, enabled: bool, limits: tuple[Limit, ...] = DOCUMENTED_LIMITS
     ) -> None:
         self._clock = clock
-        self._windows = tuple((limit, deque[float]()) for limit in limits)
+        self._windows: tuple[_Window, ...] = ()
         self.enabled = enabled
+        self.refused = 0
+        self.limit(limits)
+
+    def limit(self, limits: Iterable[Limit]) -> None:
+        """From now on, these limits; what was admitted so far is forgotten."""
+        self._windows = tuple(_Window(limit) for limit in limits)
         self.refused = 0
 
     def admit(self, method: str) -> bool:
@@ -61,25 +102,26 @@ class Throttle:
             return True
         now = self._clock.monotonic()
         applying = [
-            (limit, admitted)
-            for limit, admitted in self._windows
-            if method in WRITES or not limit.writes_only
+            window for window in self._windows if method in WRITES or not window.limit.writes_only
         ]
-        for limit, admitted in applying:
-            while admitted and admitted[0] <= now - limit.window_s:
-                admitted.popleft()
-        if any(len(admitted) >= limit.calls for limit, admitted in applying):
+        full = [window for window in applying if window.is_full(now)]
+        if full:
             self.refused += 1
+            for window in full:
+                window.refused += 1
             return False
-        for _, admitted in applying:
-            admitted.append(now)
+        for window in applying:
+            window.admit(now)
         return True
 
     def reset(self) -> None:
         """Forget every request admitted so far."""
-        for _, admitted in self._windows:
-            admitted.clear()
-        self.refused = 0
+        self.limit([window.limit for window in self._windows])
+
+    def report(self) -> list[dict[str, object]]:
+        """Each window as JSON: `used` now, `peak` of it, and how many requests it `refused`."""
+        now = self._clock.monotonic()
+        return [window.report(now) for window in self._windows]
 
 
 async def refuse(send: Send) -> None:

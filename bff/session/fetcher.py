@@ -2,51 +2,98 @@
 
 from __future__ import annotations
 
-from bff.errors import UpstreamError
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from bff.errors import Overloaded, UpstreamError
+from bff.nexudus.admission import CACHED, Admission, Attempt, Intent
 from bff.nexudus.answers import Answer
-from bff.nexudus.budget.contract import Urgency
+from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.headers import Header, RawHeaders, Variants, cached_request_headers
-from bff.observe.metrics import Metrics
+from bff.nexudus.retry import Cause
 from bff.resources import PROFILES
 from bff.session.principal import Principal
-from bff.spaces import SpaceTable
+from bff.spaces import Space, SpaceTable
+
+BEGUN: Final = 0.75
+"""Part of a deadline within which a call has to begin; the rest is for its answer, and for whoever
+waits to be told of a refusal rather than of a timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """A GET, and its time in monotonic seconds: the latest begin of a call, and the end of all."""
+
+    space: Space
+    path: str
+    headers: RawHeaders
+    begins_by: float
+    ends_by: float
 
 
 class Fetcher:
-    """`deadline_s` bounds each call."""
+    """`deadline_s` bounds each fetch: the wait for its turn, the calls and their repetitions.
+
+    A fetch raises UpstreamError: Overloaded also where Nexudus throttles until after the deadline.
+    """
 
     def __init__(
-        self, client: NexudusClient, table: SpaceTable, metrics: Metrics, *, deadline_s: float
+        self, client: NexudusClient, table: SpaceTable, admission: Admission, *, deadline_s: float
     ) -> None:
         self._client = client
         self._table = table
-        self._metrics = metrics
+        self._admission = admission
         self._deadline_s = deadline_s
 
     async def fetch(
         self, principal: Principal, path: str, variants: Variants, urgency: Urgency
     ) -> Answer:
-        """A GET under the caller's own token. Raises UpstreamError."""
-        del urgency
+        """A GET under the caller's own token."""
         headers = cached_request_headers(principal.token, variants)
-        return await self._get(principal.space, path, headers)
+        errand = self._errand(principal.space, path, headers, self._deadline_s)
+        return await self._get(errand, urgency)
 
-    async def listed_by(self, space: str, credentials: RawHeaders) -> Answer:
-        """The profile list under credentials other than a bearer token. Raises UpstreamError."""
+    async def listed_by(self, space: str, credentials: RawHeaders, within_s: float) -> Answer:
+        """The profile list under credentials other than a bearer token."""
         headers: list[Header] = [*credentials, (b"accept", b"application/json")]
-        return await self._get(space, PROFILES.path, headers)
+        errand = self._errand(space, PROFILES.path, headers, min(within_s, self._deadline_s))
+        return await self._get(errand, Urgency(Priority.FORWARDED))
 
-    async def _get(self, space: str, path: str, headers: RawHeaders) -> Answer:
-        try:
-            answer = await self._client.get(
-                self._table.by_name(space), path, headers, self._deadline_s
-            )
-        except UpstreamError as error:
-            self._count(space, type(error).__name__)
-            raise
-        self._count(space, f"{answer.status // 100}xx")
-        return answer
+    def _errand(self, space: str, path: str, headers: RawHeaders, within_s: float) -> _Errand:
+        now = self._admission.clock.monotonic()
+        begins_by, ends_by = now + BEGUN * within_s, now + within_s
+        return _Errand(self._table.by_name(space), path, headers, begins_by, ends_by)
 
-    def _count(self, space: str, outcome: str) -> None:
-        self._metrics.count("bff_upstream_calls", space, "cached", outcome)
+    async def _get(self, errand: _Errand, urgency: Urgency) -> Answer:
+        intent = Intent(errand.space.name, CACHED, urgency, errand.begins_by, repeatable=True)
+        tries = self._admission.tries(intent)
+        while True:
+            try:
+                async with tries.attempt() as attempt:
+                    answer = await self._called(errand)
+                    await attempt.answered(answer.status, answer.headers)
+            except UpstreamError:
+                delay_s = tries.delay()
+                if delay_s is None:
+                    raise
+            else:
+                delay_s = tries.delay()
+                if delay_s is None:
+                    return _final(answer, attempt)
+            await self._admission.clock.sleep(delay_s)
+
+    async def _called(self, errand: _Errand) -> Answer:
+        left_s = max(0.0, errand.ends_by - self._admission.clock.monotonic())
+        return await self._client.get(errand.space, errand.path, errand.headers, left_s)
+
+
+def _final(answer: Answer, attempt: Attempt) -> Answer:
+    mishap = attempt.mishap
+    if mishap is not None and mishap.cause is Cause.THROTTLED:
+        raise Overloaded(
+            "Nexudus allows this space no call for the moment.",
+            retry_after_s=math.ceil(mishap.retry_after_s),
+        )
+    return answer

@@ -10,7 +10,7 @@ from bff.cache import tags as tagging
 from bff.cache.entry import Entry, Proof
 from bff.cache.invalidation import Invalidator
 from bff.cache.keys import Scope
-from bff.cache.tiered import Fill, Ticket, TieredCache, Want
+from bff.cache.tiered import Fill, Ticket, Tier, TieredCache, Want
 from bff.clock import Clock
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Urgency
@@ -36,12 +36,16 @@ class Audience(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """What came of a flight. `took_s`: how long Nexudus took."""
+    """What came of a flight. `took_s`: how long Nexudus took, if this process asked it.
+
+    `tier`: L2 where the document turned out to be in the shared store already.
+    """
 
     outcome: Good | Refusal
     stored: bool
     audience: Audience
-    took_s: float
+    took_s: float | None
+    tier: Tier = Tier.UPSTREAM
 
 
 class Landings:

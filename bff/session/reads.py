@@ -17,6 +17,7 @@ from bff.errors import UpstreamError, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.resources import PROFILES, RELATED
 from bff.session import wants
+from bff.session.crossing import Crossing
 from bff.session.interpret import Refusal
 from bff.session.judging import judged
 from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
@@ -35,14 +36,20 @@ class Terms:
 
 
 class Reads:
-    """The cached reads of one process. `landings` does what its flights are for."""
+    """The cached reads of one process. `crossing` does what its flights are for."""
 
     def __init__(
-        self, cache: TieredCache, flights: Flights, landings: Landings, terms: Terms = Terms()
+        self,
+        cache: TieredCache,
+        flights: Flights,
+        landings: Landings,
+        crossing: Crossing,
+        terms: Terms = Terms(),
     ) -> None:
         self._cache = cache
         self._flights = flights
         self._landings = landings
+        self._crossing = crossing
         self._policies = landings.policies
         self._clock = landings.clock
         self._terms = terms
@@ -127,7 +134,7 @@ class Reads:
         alone = ask.gate is not None
         while True:
             want = self._landings.want(ask)
-            key = self._flight_key(ask, want, ticket, alone=alone)
+            key = self._shared_key(ask, alone=alone)
             shared = want.token is None and not alone
             try:
                 landed = await self._landed(ask, key, ticket, self._patience_s(ask, fallback))
@@ -148,10 +155,9 @@ class Reads:
             entry = landing.outcome.entry
             if landed.joined and shared:
                 entry = for_others(entry)
-            outcome = Outcome.COALESCED if landed.joined else Outcome.MISS
             fresh = self._policies[ask.resource.name].of(entry)
             return Reading(
-                ask.resource, entry, outcome, Tier.UPSTREAM, fresh, landing.stored,
+                ask.resource, entry, _outcome(landed), landing.tier, fresh, landing.stored,
                 upstream_s=landing.took_s,
             )  # fmt: skip
 
@@ -163,10 +169,10 @@ class Reads:
         try:
             async with asyncio.timeout(patience_s):
                 return await self._flights.run(
-                    key,
+                    self._flight_key(key, ticket),
                     ask.principal.space,
                     self._known_tags(ask),
-                    lambda: self._landings.land(ask, ticket, urgency),
+                    lambda: self._crossing.fly(ask, key, ticket, urgency),
                 )
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
@@ -200,11 +206,12 @@ class Reads:
         if self.refreshing >= self._terms.refreshes:
             return
         urgency = Urgency(Priority.BACKGROUND)
+        key = self._shared_key(ask, alone=ask.gate is not None)
 
         async def refresh() -> Landing:
             self.refreshing += 1
             try:
-                return await self._landings.land(ask, ticket, urgency)
+                return await self._crossing.fly(ask, key, ticket, urgency)
             except UpstreamError as error:
                 log.info("refresh_failed", resource=ask.resource.name, reason=str(error))
                 raise
@@ -212,7 +219,7 @@ class Reads:
                 self.refreshing -= 1
 
         self._flights.start(
-            self._flight_key(ask, self._landings.want(ask), ticket, alone=ask.gate is not None),
+            self._flight_key(key, ticket),
             ask.principal.space,
             self._known_tags(ask),
             refresh,
@@ -237,11 +244,20 @@ class Reads:
             tags |= {tagging.proof(digest) for digest in ask.principal.digests}
         return frozenset(tags)
 
-    def _flight_key(self, ask: Ask, want: Want, ticket: Ticket, *, alone: bool) -> str:
-        """What a flight is shared by: callers of one document, or `alone` those with one token.
+    def _shared_key(self, ask: Ask, *, alone: bool) -> str:
+        """What a flight is shared by: callers of one document, or `alone` those with one token."""
+        want = self._landings.want(ask)
+        return f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
 
-        While invalidations cannot be heard, only callers between which there was none.
-        """
-        key = f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
+    def _flight_key(self, shared_key: str, ticket: Ticket) -> str:
+        """The same within this process: while invalidations cannot be heard, only for callers
+        between which there was none."""
         heard = self._cache.memory_usable or ticket.stamp is None
-        return key if heard else f"{key}|{ticket.stamp}"
+        return shared_key if heard else f"{shared_key}|{ticket.stamp}"
+
+
+def _outcome(landed: Landed[Landing]) -> Outcome:
+    if landed.value.tier is Tier.L2:
+        return Outcome.HIT
+    alone = landed.value.took_s is not None and not landed.joined
+    return Outcome.MISS if alone else Outcome.COALESCED

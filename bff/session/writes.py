@@ -78,14 +78,14 @@ class _Unidentified(enum.Enum):
 class Writes:
     """What follows a write: that user's lists are dropped in all their tokens.
 
-    `listed_by(space, credentials)` fetches the profile list without a bearer token.
+    `listed_by(space, credentials, within_s)` fetches the profile list without a bearer token.
     """
 
     def __init__(
         self,
         reads: Reads,
         invalidator: Invalidator,
-        listed_by: Callable[[str, RawHeaders], Awaitable[Answer]],
+        listed_by: Callable[[str, RawHeaders, float], Awaitable[Answer]],
         clock: Clock,
     ) -> None:
         self._reads = reads
@@ -147,11 +147,10 @@ class Writes:
     async def _owner(self, writer: Writer) -> _Owner | _Unidentified:
         try:
             if writer.principal is None:
-                async with asyncio.timeout(LOOKUP_S):
-                    answer = await self._listed_by(writer.space, writer.credentials)
+                answer = await self._listed_by(writer.space, writer.credentials, LOOKUP_S)
                 return _owner_in(answer)
             return await self._bearer(writer.principal)
-        except (UpstreamError, TimeoutError):
+        except UpstreamError:
             return _Unidentified.UNKNOWN
 
     async def _bearer(self, principal: Principal) -> _Owner | _Unidentified:

@@ -35,9 +35,10 @@ TABLE = {
     "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
     # configuration and wiring
     "settings": "errors spaces limits shape",
+    "configured": "errors limits cache nexudus resources session edge settings",
     "app": (
         "errors clock spaces limits version observe shape cache nexudus hooks resources session"
-        " edge ops settings"
+        " edge ops settings configured"
     ),
     # a world of its own, which only commands start
     "sandbox": "clock",
@@ -55,6 +56,8 @@ TABLE = {
 
 ROOM_OF = {
     "bff": "version",
+    "bff.serve_hosted": "serve",
+    "bff.settings_cached": "settings",
     "bff.settings_catalogue": "settings",
     "bff.settings_doc": "settings",
     "bff.settings_sources": "settings",

@@ -18,6 +18,8 @@ FIELDS = frozenset(
         *("action", "affected", "alone", "bytes", "cache", "cause", "everywhere", "message"),
         *("method", "ms", "peers", "reason", "request_id", "resource", "route", "scope", "space"),
         *("status", "stored", "what"),
+        # of what Nexudus allows
+        *("factor", "seconds"),
         # of a server that starts
         *("host", "port", "workers", "spaces", "redis"),
     )

@@ -15,6 +15,7 @@ from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.options import SandboxOptions
 from bff.settings import load
 from tests.contract.contract import Contract
+from tests.support.plain import PLAIN
 from tests.support.serving import client, serving
 
 MEMBER_TOKEN: Final = "member-token-of-jane-doe"
@@ -52,6 +53,7 @@ async def live(settings: Mapping[str, str] | None = None) -> AsyncIterator[Live]
             "BFF_SPACES": f"{HOST}={upstream}",
             "BFF_OPS_TOKEN": OPERATOR_TOKEN,
             "BFF_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            **PLAIN,
         }
         configured = load({**usual, **(settings or {})})
         app, [space] = build(configured), configured.space_table.spaces

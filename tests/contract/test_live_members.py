@@ -189,7 +189,7 @@ async def test_the_throttle_of_nexudus_is_declared(path: str) -> None:
         contract = await contract_of(gateway)
         gateway.sandbox.faults.add(Rule(Status(409, retry_after=1)))
         answer = await gateway.member.get(path.replace("{id}", str(PUBLISHED)))
-        assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         contract.check(path, answer)
 
 

@@ -76,8 +76,15 @@ async def test_variants_of_a_container_in_use_do_not_pile_up(backend: Backend) -
     for number in range(MAX_FIELDS):
         assert await backend.save(COWORKER, "c:7", field=f"v{number}")
     assert await backend.client.hlen(BASE + "c:7") == MAX_FIELDS
-    assert await backend.save(COWORKER, "c:7", field="one more")
-    assert await backend.client.hkeys(BASE + "c:7") == [b"one more"]
+    for field in ("one more", "and one more"):
+        assert await backend.save(COWORKER, "c:7", field=field)
+        assert await backend.client.hlen(BASE + "c:7") == MAX_FIELDS
+    # Nobody can take all that others have there: one goes for one that comes.
+    assert await backend.read(COWORKER, "and one more") is not None
+    # What is there already is replaced, and takes nothing.
+    kept = set(await backend.client.hkeys(BASE + "c:7"))
+    assert await backend.save(COWORKER, "c:7", field="and one more")
+    assert set(await backend.client.hkeys(BASE + "c:7")) == kept
 
 
 @pytest.mark.parametrize("tag", ["a b", "a\nb", "a\tb", "", " ", "é", "u:1\n", "a\0b"])

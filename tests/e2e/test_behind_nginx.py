@@ -93,7 +93,7 @@ ANSWERS: dict[str, tuple[int, Call, Effect | None]] = {
     "passed, elsewhere": (302, Call("/api/public/_redirect/own"), None),
     "refused": (401, Call(PROFILES), Status(401)),
     "forbidden": (403, Call(PROFILES), Status(403)),
-    "throttled": (409, Call(PROFILES), Status(409, retry_after=1)),
+    "throttled": (503, Call(PROFILES), Status(409, retry_after=1)),
     "bad shape": (400, Call(f"{PROFILES}?_shape=a..b"), None),
     "bad parameter": (400, Call(f"{BOOTSTRAP}?shape=User"), None),
     "no route": (404, Call("/nothing"), None),

@@ -22,6 +22,7 @@ from tests.support.gateway import OPS_TOKEN, SECRET, WEBHOOK_SECRET
 from tests.support.isolation_machine import machine_on
 from tests.support.isolation_model import SPACES, Window, Windows
 from tests.support.isolation_stage import DEADLINES, HOSTS, Loop, Place, Stage, Time
+from tests.support.plain import PLAIN
 from tests.support.redis_server import RedisServer
 
 WINDOWS: Final = Windows(
@@ -65,6 +66,7 @@ def own_environment(sandboxes: Mapping[str, str], redis_url: str) -> dict[str, s
         "BFF_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "BFF_SENTINEL_RATE": "0",
         "BFF_LOG_LEVEL": "error",
+        **PLAIN,
         **FRESHNESS,
         **DEADLINES,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 import orjson
 import pytest
@@ -19,7 +20,7 @@ from bff.sandbox.effects import (
     Truncate,
     WrongForm,
 )
-from tests.support.gateway import BOOTSTRAP, PROFILES, Member, Stage, related, stage
+from tests.support.gateway import BOOTSTRAP, PROFILES, Member, Stage, related, stage, until
 
 OF_ALICE = related(101)
 QUICK = {"BFF_DEADLINE_S": "0.6"}
@@ -123,7 +124,6 @@ async def test_an_unpublished_profile_is_a_normal_session_and_is_remembered(solo
 FAILING_PARTS = [
     pytest.param(Status(500, body="boom"), 500, id="500"),
     pytest.param(Status(503), 503, id="503"),
-    pytest.param(Status(409, retry_after=7), 409, id="throttled"),
     pytest.param(Status(403), 403, id="403"),
     pytest.param(Status(401), 401, id="401"),
     pytest.param(Html200(), 502, id="html"),
@@ -167,6 +167,28 @@ async def test_a_failing_related_part_is_said_and_repaired_by_the_next_request(
         assert parsed(repaired.content)["RelatedProfiles"]
 
 
+async def test_a_throttled_part_is_not_asked_for_again_before_nexudus_wants_it() -> None:
+    async with stage(env=QUICK) as s:
+        s.tenant.fault(Status(409, retry_after=1), OF_ALICE)
+        began = time.monotonic()
+        for _ in range(3):
+            answer = await s.get(BOOTSTRAP, s.alice)
+            assert answer.status_code == 200
+            [problem] = answer.json()["Bootstrap"]["Problems"]
+            assert (problem["Part"], problem["Status"]) == ("related", 503)
+        assert time.monotonic() - began < 0.6
+        assert s.tenant.arrivals(OF_ALICE) == 1
+
+        s.tenant.release()
+        await until(partial(_is_complete, s))
+        assert 0.9 < time.monotonic() - began < 3
+        assert s.tenant.arrivals(OF_ALICE) == 2
+
+
+async def _is_complete(s: Stage) -> bool:
+    return "bff-complete" not in (await s.get(BOOTSTRAP, s.alice)).headers
+
+
 async def test_a_failing_related_part_costs_the_profiles_no_further_call(solo: Stage) -> None:
     solo.tenant.fault(Status(500), OF_ALICE)
     for _ in range(3):
@@ -180,12 +202,10 @@ async def test_a_failing_related_part_costs_the_profiles_no_further_call(solo: S
     [
         (Status(401), {}),
         (Status(403, body='{"Message":"no"}'), {}),
-        (Status(409, retry_after=7), {"retry-after": "7"}),
-        (Status(429, retry_after=3), {"retry-after": "3"}),
         (Status(500, body="a page", content_type="text/html"), {"content-type": "text/html"}),
         (Status(503, body="{}", retry_after="Wed, 21 Oct 2026 07:28:00 GMT"), {}),
     ],
-    ids=["401", "403", "409", "429", "500", "503"],
+    ids=["401", "403", "500", "503"],
 )
 async def test_a_refusal_of_the_profiles_passes_as_it_is(
     solo: Stage, effect: Status, headers: dict[str, str]
@@ -199,6 +219,26 @@ async def test_a_refusal_of_the_profiles_passes_as_it_is(
         assert "Authorization" in answer.headers["vary"]
         assert f"fwd-status={effect.status}" in answer.headers["cache-status"]
     assert solo.tenant.arrivals(PROFILES) == 3
+
+
+@pytest.mark.parametrize(
+    ("effect", "wait"),
+    [
+        (Status(409, retry_after=7), "7"),
+        (Status(409), "1"),
+        (Status(409, retry_after="soon"), "1"),
+        (Status(429, retry_after=86_400), "300"),
+    ],
+    ids=["409", "silent", "unreadable", "429"],
+)
+async def test_a_throttled_list_is_a_503_that_says_when_to_come_back(
+    solo: Stage, effect: Status, wait: str
+) -> None:
+    solo.tenant.fault(effect, PROFILES)
+    for target in (BOOTSTRAP, PROFILES, OF_ALICE):
+        answer = await solo.get(target, solo.alice)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, wait)
+        assert answer.json()["type"] == "urn:bff:problem:overloaded"
 
 
 @pytest.mark.parametrize(

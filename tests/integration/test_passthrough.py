@@ -18,13 +18,16 @@ from bff.spaces import Space
 from tests.support.asgi_call import AsgiCall
 from tests.support.nexudus_client import client_and_upstream
 from tests.support.raw_upstream import Handler, Peer, Received, answering, once, upstream
+from tests.support.unlimited import free
 
 PLAN = Plan(max_body=200 * 2**20, idle_s=5)
 MIB = 2**20
 
 
 async def run(call: AsgiCall, client: NexudusClient, space: Space, plan: Plan = PLAN) -> Forwarded:
-    return await forward(call.scope, call.receive, call.send, client=client, space=space, plan=plan)
+    return await forward(
+        call.scope, call.receive, call.send, passage=free(client, space), plan=plan
+    )
 
 
 async def through(call: AsgiCall, handler: Handler, plan: Plan = PLAN) -> Forwarded:
@@ -355,7 +358,7 @@ async def test_large_bodies_pass_in_constant_memory() -> None:
         tracemalloc.start()
         try:
             forwarded = await forward(
-                call.scope, call.receive, send, client=client, space=up.space, plan=PLAN
+                call.scope, call.receive, send, passage=free(client, up.space), plan=PLAN
             )
             _, peak = tracemalloc.get_traced_memory()
         finally:

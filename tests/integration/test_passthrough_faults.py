@@ -10,7 +10,13 @@ from dataclasses import dataclass, field, replace
 import pytest
 from starlette.types import Message
 
-from bff.errors import BodyTooLarge, UpstreamDown, UpstreamError, UpstreamTimeout
+from bff.errors import (
+    BodyTooLarge,
+    RequestStalled,
+    UpstreamDown,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.headers import Header
 from bff.nexudus.passthrough import (
@@ -25,6 +31,7 @@ from bff.spaces import Space
 from tests.support.asgi_call import AsgiCall
 from tests.support.nexudus_client import client_and_upstream, nexudus_client
 from tests.support.raw_upstream import Handler, Peer, answering, once, upstream
+from tests.support.unlimited import free
 
 PLAN = Plan(max_body=1000, idle_s=5)
 BRIEF = replace(PLAN, idle_s=0.1)
@@ -50,7 +57,9 @@ class Told:
 
 
 async def run(call: AsgiCall, client: NexudusClient, space: Space, plan: Plan = PLAN) -> Forwarded:
-    return await forward(call.scope, call.receive, call.send, client=client, space=space, plan=plan)
+    return await forward(
+        call.scope, call.receive, call.send, passage=free(client, space), plan=plan
+    )
 
 
 async def reset(peer: Peer) -> None:
@@ -207,7 +216,7 @@ async def test_a_server_that_reports_the_loss_in_send() -> None:
     call = AsgiCall()
     async with client_and_upstream(half_and_silence) as (client, up):
         forwarded = await forward(
-            call.scope, call.receive, send, client=client, space=up.space, plan=PLAN
+            call.scope, call.receive, send, passage=free(client, up.space), plan=PLAN
         )
         await up.until_live(0)
     assert (forwarded.status, forwarded.complete) == (200, False)
@@ -226,7 +235,7 @@ async def test_a_client_that_stops_reading_is_cut_off() -> None:
 async def test_a_client_that_stops_sending_is_given_up(parts: list[bytes]) -> None:
     told, call = Told(), AsgiCall("POST", parts=parts, open_end=True)
     async with client_and_upstream(Peer.closed) as (client, up):
-        with pytest.raises(UpstreamTimeout):
+        with pytest.raises(RequestStalled):
             await run(call, client, up.space, told.by(BRIEF))
         await up.until_live(0)
     assert told == Told(unknown=len(parts))
@@ -398,4 +407,4 @@ async def test_what_receive_raises_is_not_mistaken_for_a_disconnect() -> None:
     call = AsgiCall()
     async with client_and_upstream(Peer.closed) as (client, up):
         with pytest.raises(LookupError):
-            await forward(call.scope, receive, call.send, client=client, space=up.space, plan=PLAN)
+            await forward(call.scope, receive, call.send, passage=free(client, up.space), plan=PLAN)

@@ -342,8 +342,8 @@ BAD_ANSWERS = [
     pytest.param(Override("[]"), 502, id="list"),
     pytest.param(Override("null"), 502, id="null"),
     pytest.param(Status(401), 401, id="401"),
-    pytest.param(Status(409, retry_after=1), 409, id="409"),
-    pytest.param(Status(429, retry_after=1), 429, id="429"),
+    pytest.param(Status(409, retry_after=1), 503, id="409"),
+    pytest.param(Status(429, retry_after=1), 503, id="429"),
     pytest.param(Status(500), 500, id="500"),
     pytest.param(Status(302), 302, id="302"),
     pytest.param(Status(201, body="{}"), 502, id="201"),
@@ -405,7 +405,9 @@ async def test_pitfall_14_a_slow_fill_does_not_outlive_a_switch(pair: Stage) -> 
     for via in (0, 1):
         pair.tenant.hold(PROFILES, token=pair.alice.token)
         filling = [pair.later(BOOTSTRAP, pair.alice, via=each) for each in (0, 1)]
-        await pair.tenant.held(2)
+        await pair.tenant.held()
+        for each in (0, 1):  # one fills, the other waits for it
+            await pair.waiting(1, via=each)
         target = 145 if via == 0 else 101
         await pair.send("PUT", f"{SWITCH}?coworkerId={target}", phone, via=via)
         pair.tenant.release()

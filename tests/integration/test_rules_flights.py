@@ -115,5 +115,5 @@ class TestRule5OneFlight:
         solo.tenant.sandbox.holds.release()
         for each in asking:
             answer = await each
-            assert (answer.status_code, answer.headers["retry-after"]) == (409, "4")
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "4")
         assert solo.tenant.arrivals(OF_ALICE) == 1

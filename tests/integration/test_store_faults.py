@@ -12,6 +12,7 @@ import pytest
 
 from bff.cache.connect import POOL_SIZE, connect
 from bff.cache.guarded import FAILURES_TO_OPEN, GuardedStore
+from bff.cache.invalidation import Reach
 from bff.cache.keys import Container, Scope
 from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded, Put
@@ -23,7 +24,9 @@ from tests.support.cache_process import (
     Setting,
     alone,
     entry,
+    process,
     related,
+    trusting,
     until,
 )
 from tests.support.redis_server import RedisServer
@@ -77,7 +80,7 @@ async def test_pitfall_23_a_replica_is_read_and_writes_to_it_are_refused(
         assert await value_of(store, "f") == b"sealed"
 
 
-async def test_pitfall_23_a_full_redis_is_read_and_drops_wholly_or_not_at_all(
+async def test_pitfall_23_a_full_redis_is_read_and_drops_what_is_invalid(
     own_redis: RedisServer,
 ) -> None:
     async with store_at(own_redis.url) as store:
@@ -86,28 +89,45 @@ async def test_pitfall_23_a_full_redis_is_read_and_drops_wholly_or_not_at_all(
         assert await value_of(store, "f") == b"sealed"
         with pytest.raises(StoreUnavailable):
             await store.save(COWORKER, [Put("g", TAGS, b"x")], stamp=2**52, ttl_s=60)
-        before = await store.load(SPACE, ())
+        assert (await store.load("beta", ())).stamp > 0, "a clock takes no room to speak of"
         for tags in ({"r:related"}, {"c:7", "r:related"}, {"k:d"}, {"p:d"}):
-            try:
-                await store.invalidate(SPACE, frozenset(tags))
-            except StoreUnavailable:
-                assert await store.load(SPACE, ()) == before
-            else:
-                assert (await store.load(SPACE, ())).stamp > before.stamp
-                before = await store.load(SPACE, ())
+            before = (await store.load(SPACE, ())).stamp
+            assert (await store.invalidate(SPACE, frozenset(tags))).stamp >= before
+            assert (await store.load(SPACE, ())).stamp > before
         assert await value_of(store, "f") is None
 
 
-async def test_a_full_redis_stays_away_until_what_waits_for_it_could_be_delivered(
+async def test_pitfall_14_a_fetch_from_before_is_fenced_by_a_full_redis_too(
+    own_redis: RedisServer,
+) -> None:
+    async with store_at(own_redis.url) as store:
+        await keep(store, "f")
+        before = (await store.load(SPACE, ())).stamp
+        own_redis.config("maxmemory", "1")
+        await store.invalidate(SPACE, frozenset({"c:7"}))
+        own_redis.config("maxmemory", "0")
+        assert not await store.save(COWORKER, [Put("f", TAGS, b"old")], stamp=before, ttl_s=60)
+
+
+async def test_a_full_redis_still_carries_the_bus(own_redis: RedisServer) -> None:
+    own_redis.config("maxmemory", "1")
+    async with process(own_redis.url, "mine") as mine, process(own_redis.url, "peer") as peer:
+        await trusting(mine, peer)
+        reach = await mine.invalidator.invalidate(SPACE, frozenset({"r:related"}), "write")
+        assert reach == Reach(stored=True, everywhere=True)
+        assert mine.guarded.available
+
+
+async def test_a_demoted_redis_stays_away_until_what_waits_for_it_could_be_delivered(
     own_redis: RedisServer,
 ) -> None:
     async with alone(own_redis.url, "mine") as mine:
-        own_redis.config("maxmemory", "1")
+        await mine.store.client.replicaof("127.0.0.1", 1)
         reach = await mine.invalidator.invalidate(SPACE, frozenset({"r:related"}), "write")
         assert not reach.stored
         await asyncio.sleep(0.6)  # two probes, both of which Redis answers
         assert not mine.guarded.available
-        own_redis.config("maxmemory", "0")
+        await mine.store.client.replicaof("NO", "ONE")
         await until(lambda: mine.guarded.available, 1.0)
         assert mine.invalidator.pending == 0
 

@@ -17,6 +17,7 @@ from bff.sandbox.faults import Rule
 from bff.sandbox.options import SandboxOptions
 from bff.settings import load
 from tests.support.nginx import find_nginx, nginx
+from tests.support.plain import PLAIN
 from tests.support.serving import client, serving
 
 TEMPLATE: Final = Path(__file__).parents[1] / "e2e" / "nginx.conf"
@@ -109,6 +110,7 @@ async def staged(folder: Path, **variables: str) -> AsyncIterator[Stage]:
                 "BFF_OPS_TOKEN": OPS_TOKEN,
                 "BFF_WEBHOOK_SECRET": SECRET,
                 "BFF_MAX_BODY": str(MAX_BODY),
+                **PLAIN,
                 **variables,
             }
         )

@@ -29,6 +29,7 @@ from bff.sandbox.faults import Match, Rule
 from bff.sandbox.options import SandboxOptions
 from bff.settings import load
 from tests.support.fake_clock import FakeClock
+from tests.support.plain import PLAIN
 from tests.support.serving import serving
 
 BOOTSTRAP: Final = "/session/bootstrap"
@@ -399,13 +400,7 @@ def _environment(opened: Stage, env: Mapping[str, str]) -> dict[str, str]:
         "BFF_OPS_TOKEN": OPS_TOKEN,
         "BFF_WEBHOOK_SECRET": WEBHOOK_SECRET,
         "BFF_SENTINEL_RATE": "0",
-        # Most tests count calls, or hold them up: what spreads, spares or repeats them is on only
-        # in the tests that are about it.
-        "BFF_FRESHNESS_JITTER": "0",
-        "BFF_BUDGET": "off",
-        "BFF_RETRIES": "0",
-        "BFF_BREAKER_FAILURES": "1000",
-        "BFF_BREAKER_RATE": "1",
+        **PLAIN,
         **env,
     }
 

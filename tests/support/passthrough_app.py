@@ -11,6 +11,7 @@ from bff.nexudus.client import NexudusClient, Timeouts, open_pools
 from bff.nexudus.passthrough import Plan, forward
 from bff.spaces import Space
 from tests.support.nexudus_client import no_trust
+from tests.support.unlimited import free
 
 ORIGIN = "PASSTHROUGH_ORIGIN"
 PLAN = Plan(max_body=2**30, idle_s=10)
@@ -23,7 +24,7 @@ def create() -> ASGIApp:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await forward(scope, receive, send, client=client, space=space, plan=PLAN)
+            await forward(scope, receive, send, passage=free(client, space), plan=PLAN)
             return
         while (message := await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})

@@ -8,7 +8,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bff.serve import Hosted
+from bff.serve_hosted import STOPPING, Hosted
 
 SCOPE: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
 WHOLE: Message = {"type": "http.request", "body": b"abc", "more_body": False}
@@ -117,6 +117,34 @@ async def test_a_cancelled_call_lets_go_too() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await kept[0]() == LEFT
+
+
+async def test_who_is_about_to_stop_says_so_and_closes() -> None:
+    told: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        told.append(scope["state"].get(STOPPING))
+        headers = {"connection": "keep-alive"}
+        await PlainTextResponse("x", headers=headers)(scope, receive, send)
+
+    hosted, server = Hosted(app), Server()
+    for _ in range(2):
+        await hosted({**SCOPE, "state": {}}, server.receive, server.send)
+        hosted.stop()
+    assert told == [None, True]
+    before, _, after, _ = (message.get("headers", ()) for message in server.sent)
+    assert [value for name, value in before if name == b"connection"] == [b"keep-alive"]
+    assert [value for name, value in after if name == b"connection"] == [b"close"]
+
+
+async def test_what_is_under_way_when_it_is_about_to_stop_closes_too() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        hosted.stop()
+        await PlainTextResponse("x")(scope, receive, send)
+
+    hosted, server = Hosted(app), Server()
+    await hosted(dict(SCOPE), server.receive, server.send)
+    assert (b"connection", b"close") in server.sent[0]["headers"]
 
 
 async def test_the_lifespan_is_left_alone() -> None:

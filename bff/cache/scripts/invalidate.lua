@@ -12,6 +12,10 @@ local fence_ms = tonumber(ARGV[2])
 local base = ARGV[1]
 local bumps = false
 
+-- A server that is full refuses a script at its first write, and only if that write may need
+-- memory. What is invalid must go in any case, so the first write is one that needs none.
+redis.call('DEL', base .. 'none')
+
 for i = 7, #ARGV do
   local tag = ARGV[i]
   local kind = string.sub(tag, 1, 2)

@@ -10,6 +10,7 @@ if not last then
   local time = redis.call('TIME')
   last = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local seed = string.format('%.0f', last)
+  redis.call('DEL', KEYS[1])  -- so that a server that is full lets the next one pass
   redis.call('HSET', KEYS[1], 'last', seed, 'bumped', seed)
 end
 

@@ -22,7 +22,13 @@ end
 if #missing > 0 and tonumber(bumped) >= stamp then return 0 end
 
 -- Saves keep a container alive whole, so the variants of one that is always in use would pile up.
-if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[5]) then redis.call('DEL', KEYS[2]) end
+-- Any of them goes, so that nobody can choose what others lose, nor take all of it at once.
+for i = 6, #ARGV, 2 do
+  local held = redis.call('HEXISTS', KEYS[2], ARGV[i]) == 1
+  if not held and redis.call('HLEN', KEYS[2]) + (i - 6) / 2 >= tonumber(ARGV[5]) then
+    redis.call('HDEL', KEYS[2], redis.call('HRANDFIELD', KEYS[2], 1)[1])
+  end
+end
 -- The fields first: a server that is full refuses a script at its first write, and only there.
 for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 for _, tag in ipairs(missing) do redis.call('SET', ARGV[1] .. tag, bumped) end

@@ -74,7 +74,7 @@ def _told(kinds: Sequence[ProblemType]) -> Json:
 def _passed_on() -> Json:
     return {
         "description": "Nexudus' own refusal, unchanged: its body, if it has one, and its "
-        "`Retry-After`. Throttling is a 409 with `Retry-After` and no body.",
+        "`Retry-After`.",
         "headers": _perhaps("Retry-After"),
         "content": media("*/*", {}),
     }

@@ -104,8 +104,8 @@ def _list_responses(schema: str, examples: Sequence[str], *documented: int) -> J
 
 
 def _refusals(*documented: int) -> Json:
-    """`documented`: the statuses that Nexudus documents for a route besides 401 and 409."""
-    nexudus = (401, 409, 502, 503, 504, *documented)
+    """`documented`: the statuses that Nexudus documents for a route besides 401."""
+    nexudus = (401, 502, 503, 504, *documented)
     return {
         **refusals(
             ShapeError,

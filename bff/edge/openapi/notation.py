@@ -66,6 +66,7 @@ def _scalar(kind: str, description: str, *, nullable: bool) -> Json:
     return schema
 
 
-def exactly(properties: Mapping[str, object]) -> Json:
-    """The schema of an object that has all of these members."""
-    return {"type": "object", "properties": dict(properties), "required": list(properties)}
+def exactly(properties: Mapping[str, object], optional: Mapping[str, object] | None = None) -> Json:
+    """The schema of an object that has all of these members, and may have the `optional` ones."""
+    members = {**properties, **(optional or {})}
+    return {"type": "object", "properties": members, "required": list(properties)}

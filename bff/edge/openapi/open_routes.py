@@ -8,7 +8,14 @@ from bff.edge.hooks import ROUTE as HOOK_PATH
 from bff.edge.openapi.answers import refusals
 from bff.edge.openapi.headers import unstored_headers
 from bff.edge.openapi.notation import Json, exactly, flag, media, record, ref, refs, text
-from bff.errors import BodyTooLarge, CredentialsError, HeaderError, Overloaded, UnknownHost
+from bff.errors import (
+    BodyTooLarge,
+    CredentialsError,
+    HeaderError,
+    Overloaded,
+    RequestStalled,
+    UnknownHost,
+)
 from bff.hooks import SIGNATURE_HEADER
 from bff.hooks.receive import MAX_BODY
 
@@ -114,7 +121,14 @@ def _webhook(operation_id: str) -> Json:
         },
         "responses": {
             "204": {"description": "Accepted.", "headers": unstored_headers()},
-            **refusals(HeaderError, UnknownHost, CredentialsError, BodyTooLarge, Overloaded),
+            **refusals(
+                HeaderError,
+                UnknownHost,
+                CredentialsError,
+                RequestStalled,
+                BodyTooLarge,
+                Overloaded,
+            ),
         },
     }
 
@@ -134,6 +148,11 @@ def _readiness() -> Json:
         "invalidations": text("Whether those of other processes are heard."),
         "invalidations_pending": {"type": "integer", "minimum": 0},
     }
-    return exactly(
-        {"status": {"enum": ["ready", "starting or stopping"]}, "checks": exactly(checks)}
-    )
+    spaces: Json = {
+        "type": "object",
+        "description": "Each space's own standing, for those who present the operator token.",
+        "additionalProperties": text(),
+    }
+    nexudus = text("How many spaces can be reached, and what is wrong with the others.")
+    known = exactly(checks, {"nexudus": nexudus, "spaces": spaces})
+    return exactly({"status": {"enum": ["ready", "starting or stopping"]}, "checks": known})

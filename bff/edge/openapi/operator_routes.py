@@ -7,10 +7,10 @@ from typing import Final
 from bff.edge.openapi.answers import refusals
 from bff.edge.openapi.headers import unstored_headers
 from bff.edge.openapi.notation import Json, exactly, flag, media, ref, text
-from bff.errors import BodyTooLarge, CredentialsError, ParameterError
+from bff.errors import BodyTooLarge, CredentialsError, ParameterError, RequestStalled
 
 _JSON: Final = "application/json"
-_REFUSED: Final = (ParameterError, CredentialsError, BodyTooLarge)
+_REFUSED: Final = (ParameterError, CredentialsError, RequestStalled, BodyTooLarge)
 
 
 def operator_paths() -> Json:

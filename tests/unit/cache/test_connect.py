@@ -94,6 +94,7 @@ async def test_a_cluster() -> None:
     assert nodes == [("n1", 7000), ("n2", 6379)]
     assert fails_fast({**client.connection_kwargs, "retry": client.retry})
     assert client.connection_kwargs["username"] == "u"
+    assert client.connection_kwargs["max_connections"] == POOL_SIZE
     await client.aclose()
 
 
@@ -148,4 +149,23 @@ async def test_an_embedded_store_forgets_what_expired_although_nobody_asks_for_i
     for _ in range(SWEEP_EVERY):
         await client.get("kept")
     assert list(server.dbs[0]._dict) == [b"kept"]
+    await client.aclose()
+
+
+async def test_an_embedded_store_is_bounded_and_forgets_what_would_expire_first() -> None:
+    client = EmbeddedRedis(max_bytes=50_000)
+    held = client.connection_pool.connection_kwargs["server"].dbs[0]
+    await client.hset("clock", "last", b"1")
+    await client.set("generation", "1", px=1_000)
+    most = 0
+    for number in range(300):
+        await client.hset(f"c:{number}", "f", bytes(1_000))
+        # Later ones first: what goes is not what came first.
+        await client.pexpire(f"c:{number}", 600_000 - number * 1_000)
+        most = max(most, sum(1 for key in held if key.startswith(b"c:")))
+    assert 30 <= most <= 65
+    left = [number for number in range(300) if f"c:{number}".encode() in held]
+    assert set(range(30)) <= set(left), "those that would expire last"
+    assert await client.hget("clock", "last") == b"1"
+    assert await client.get("generation") == b"1"
     await client.aclose()

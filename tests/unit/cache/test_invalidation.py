@@ -10,7 +10,7 @@ import pytest
 from bff import resources
 from bff.cache import invalidation
 from bff.cache.guarded import PROBE_S
-from bff.cache.invalidation import EVERYTHING, Reach
+from bff.cache.invalidation import AGAIN_S, EVERYTHING, Reach
 from tests.support.cache_process import SPACE, entry, profiles, related, until
 from tests.support.manual_time import settled
 from tests.unit.cache.conftest import World
@@ -306,26 +306,47 @@ async def test_an_overflow_during_the_delivery_leaves_the_store_usable(world: Wo
     assert world.mine.invalidator.pending == 0
 
 
-@pytest.mark.parametrize("delivered", [True, False])
-async def test_a_refused_token_that_waits_goes_with_the_next_invalidation(
-    world: World, delivered: bool
-) -> None:
+async def test_a_refused_token_that_waits_is_delivered_as_soon_as_it_can(world: World) -> None:
     tag = LISTING.address.container.label
     await world.peer.put(LISTING, LIST, *LIST.tags)
     world.store.failing = {"invalidate"}
-    reach = await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "token_refused")
-    assert (reach.stored, world.mine.invalidator.pending) == (False, 1)
-    assert world.mine.guarded.available
+    invalidator = world.mine.invalidator
+    for one in (tag, "k:other"):
+        reach = await invalidator.invalidate(SPACE, frozenset({one}), "token_refused")
+        assert not reach.stored
+    assert (invalidator.pending, world.mine.guarded.available) == (2, True)
+    await world.time.advance(AGAIN_S)
+    assert invalidator.pending == 2, "the store does not take it yet"
     world.store.failing.clear()
-    deliver = world.store.invalidate
+    world.store.calls.clear()
+    await world.time.advance(AGAIN_S)
+    await until(lambda: invalidator.pending == 0)
+    assert world.store.calls == ["invalidate"], "both at once"
+    assert await world.mine.get(LISTING) is None
+    await world.time.advance(AGAIN_S)
+    assert not world.mine.guarded._behind
 
-    async def once(space: str, tags: frozenset[str]) -> object:
-        done = await deliver(space, tags)
-        world.store.failing = set() if delivered else {"invalidate"}
-        return done
 
-    world.mine.guarded.inner.invalidate = once  # type: ignore[method-assign,assignment]
-    reach = await world.mine.invalidator.invalidate(SPACE, frozenset({"u:9"}), "write")
+async def test_a_refused_token_waits_behind_the_recovery_of_a_store_that_is_away(
+    world: World,
+) -> None:
+    world.store.fail_all()
+    invalidator = world.mine.invalidator
+    await invalidator.invalidate(SPACE, frozenset({"k:0"}), "token_refused")
+    await invalidator.invalidate(SPACE, USER, "write")
+    world.store.calls.clear()
+    await world.time.advance(AGAIN_S)
+    await until(lambda: world.store.calls == ["ping"])
+    world.store.failing.clear()
+    await recovery(world)
+    assert invalidator.pending == 0
+
+
+async def test_a_write_does_not_wait_for_what_is_delivered_late(world: World) -> None:
+    world.store.failing = {"invalidate"}
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"k:0"}), "token_refused")
+    world.store.failing.clear()
+    world.store.calls.clear()
+    reach = await world.mine.invalidator.invalidate(SPACE, USER, "write")
     assert reach == Reach(stored=True, everywhere=True)
-    assert world.mine.invalidator.pending == (0 if delivered else 1)
-    assert (await world.mine.get(LISTING) is None) == delivered
+    assert world.store.calls == ["invalidate"]

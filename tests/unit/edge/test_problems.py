@@ -29,6 +29,7 @@ STATUSES: dict[type[errors.BffError], int] = {
     errors.CredentialsError: 401,
     errors.MissingCredentials: 401,
     errors.TargetError: 404,
+    errors.RequestStalled: 408,
     errors.BodyTooLarge: 413,
     errors.UnknownHost: 421,
     errors.UnusableAnswer: 502,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from bff.errors import BodyTooLarge, HeaderError
+from bff.errors import BodyTooLarge, HeaderError, RequestStalled
 from bff.hooks import read_body
+from bff.hooks import receive as receiving
 
 
 def arriving(*messages: Message) -> tuple[Receive, list[Message]]:
@@ -100,3 +103,15 @@ async def test_the_limit_of_a_webhook_is_one_mebibyte() -> None:
     assert len(await read_body(receive)) == 2**20
     with pytest.raises(BodyTooLarge):
         await read_body(receive)
+
+
+async def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many drops it comes in."""
+    monkeypatch.setattr(receiving, "BODY_WITHIN_S", 0.02)
+
+    async def dripping() -> Message:
+        await asyncio.sleep(0.001)
+        return chunk(b"x", more=True)
+
+    with pytest.raises(RequestStalled):
+        await read_body(dripping)

@@ -11,12 +11,14 @@ import pytest
 
 from bff.cache.connect import connect
 from bff.cache.decide import Freshness
+from bff.cache.leadership import LocalLeadership
 from bff.cache.secrets import Keyring
 from bff.errors import UpstreamError
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED
+from bff.session.crossing import Crossing
 from bff.session.landing import Landings
 from bff.session.principal import Principal, identify
 from bff.session.reading import Caller, Policy
@@ -77,7 +79,8 @@ async def session() -> AsyncIterator[Session]:
     time, nexudus, policies = ManualTime(), Nexudus(), dict(POLICIES)
     process = assemble(connect("embedded://"), "mine", Setting(clock=time))
     landings = Landings(process.cache, process.invalidator, nexudus.fetch, policies, time)
-    reads = Reads(process.cache, process.flights, landings, TERMS)
+    crossing = Crossing(process.cache, landings, LocalLeadership(), within_s=10)
+    reads = Reads(process.cache, process.flights, landings, crossing, TERMS)
     nexudus.serves = {
         PROFILES.path: {
             "User": {"Id": 7001, "AccessToken": "x"},

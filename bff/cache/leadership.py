@@ -1,0 +1,301 @@
+"""One flight across processes: of those that want the same document, one calls Nexudus.
+
+Whoever leads holds a lock with a lease, which is renewed while the flight goes on. The others are
+woken when it ends, over the bus, and look in the store; whoever finds nothing there claims anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import orjson
+
+from bff.cache import patience
+from bff.cache.bus import RedisBus
+from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared, decode, encode
+from bff.cache.remote import script
+from bff.cache.store import Store
+from bff.cache.tasks import end
+from bff.cache.waits import ANYBODY, Wait, Waits
+from bff.clock import Clock
+from bff.errors import StoreUnavailable, UpstreamError
+
+RENEW_S = 0.6
+LEASE_S = 2.0
+DEAF_S = 0.1
+"""Longest wait while it may not be heard that a flight has ended."""
+CLOSING_S = 0.2
+"""How long an orderly end tries to tell the others."""
+LOST, AWAITED = 0, 2
+"""Answers of `renew.lua`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """Seconds for which a leader is believed to live, and between two signs of its life."""
+
+    lease_s: float = LEASE_S
+    renew_s: float = RENEW_S
+
+    def __post_init__(self) -> None:
+        if not 0 < self.renew_s <= self.lease_s / 2:
+            raise ValueError("a lease outlives one renewal that gets lost")
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What a flight is shared by. `key`: the address, `label`: its container's.
+
+    `stamp`: of the look in the store that found nothing; None if the store could not be asked.
+    """
+
+    space: str
+    key: str
+    label: str
+    stamp: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Another flight has ended, or nothing was heard for too long (Nothing): look, then claim.
+
+    `stored_by`: the owner of the lock under which a document was stored.
+    """
+
+    ending: Ending
+    stored_by: str = ""
+
+
+class Lead:
+    """The call is this flight's to make: within `with lead:`, whose end releases the lock.
+
+    Set `ending` to Stored() once it is, to Unshared() for an answer that is not for others; an
+    UpstreamError that leaves the block becomes Failed. A failure is told to nobody unless somebody
+    waited for the flight (`urgent`).
+    """
+
+    def __init__(self, lock: Lock, owner: str, *, urgent: bool) -> None:
+        self.lock = lock
+        self.owner = owner
+        self.ending: Ending = Nothing()
+        self.on_end: Callable[[Lead], None] = lambda _lead: None
+        self._urgent = urgent
+        self._on_urgent: Callable[[], None] = lambda: None
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for it, here or in another process."""
+        return self._urgent
+
+    def hurry(self) -> None:
+        """Somebody waits for it now."""
+        if not self._urgent:
+            self._urgent = True
+            self._on_urgent()
+
+    def when_urgent(self, callback: Callable[[], None]) -> None:
+        """Call it as soon as somebody waits, which may be at once."""
+        self._on_urgent = callback
+        if self._urgent:
+            callback()
+
+    def __enter__(self) -> Lead:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(self.ending, Nothing) and isinstance(error, UpstreamError):
+            self.ending = Failed.of(error)
+        if isinstance(self.ending, Failed) and not self._urgent:
+            self.ending = Nothing()
+        self.on_end(self)
+
+
+class Leadership(Protocol):
+    """Who makes the call of a key."""
+
+    async def claim(
+        self, lock: Lock, *, within_s: float, urgent: bool = True, after: Told | None = None
+    ) -> Lead | Told:
+        """Lead, or be told that another flight of the key has ended; never raises for the store.
+
+        Waits `within_s` at most. `urgent`: somebody waits for this flight. `after`: what this
+        flight was told last, and has looked for since.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what is led and end."""
+        ...
+
+
+class LocalLeadership:
+    """For the embedded store: there is no other process."""
+
+    async def claim(
+        self, lock: Lock, *, within_s: float, urgent: bool = True, after: Told | None = None
+    ) -> Lead | Told:
+        return Lead(lock, "", urgent=urgent)
+
+    async def aclose(self) -> None:
+        """Nothing to give up."""
+
+
+class RedisLeadership:
+    """Locks in the store of each space; `bus` is where this process is told of endings."""
+
+    def __init__(
+        self, store: Store, bus: RedisBus, clock: Clock, tenure: Tenure = Tenure()
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._tenure = tenure
+        self._lease_ms = int(tenure.lease_s * 1000)
+        self._scripts = {name: script(name) for name in ("claim", "renew", "release")}
+        self._numbers = itertools.count()
+        self._waits = Waits()
+        self._leads: dict[str, Lead] = {}
+        self._releases: set[asyncio.Task[None]] = set()
+        self._renewal: asyncio.Task[None] | None = None
+        self._closed = False
+        bus.on_flight = self._heard
+        bus.on_deaf = self._deaf
+
+    async def claim(
+        self, lock: Lock, *, within_s: float, urgent: bool = True, after: Told | None = None
+    ) -> Lead | Told:
+        lead = Lead(lock, f"{self._bus.inbox}#{next(self._numbers)}", urgent=urgent)
+        unshared = after is not None and isinstance(after.ending, Unshared)
+        if lock.stamp is None or unshared or self._closed:
+            return lead
+        with self._waits.wait(lock.space, lock.key) as wait:
+            match await self._ask(lead, lock.stamp, after):
+                case [b"wait", bytes(holder), int(left_ms)]:
+                    # The lease has ended once it is past its last millisecond.
+                    patience_s = min(within_s, max(0, left_ms) / 1000 + 0.001)
+                    return await self._told(lead, wait, holder.decode(), patience_s)
+                case [b"landed", bytes(holder)]:
+                    return Told(Stored(), holder.decode())
+                case _:
+                    return self._lead(lead)
+
+    async def aclose(self) -> None:
+        """Flights that still go on are given up: others need not wait for their leases."""
+        for lead in list(self._leads.values()):
+            self._ended(lead)
+        self._closed = True
+        if self._renewal is not None:
+            await end([self._renewal])
+        if self._releases:
+            await asyncio.wait(self._releases, timeout=CLOSING_S)
+            await end(self._releases)
+
+    async def _ask(self, lead: Lead, stamp: int, after: Told | None) -> list[object]:
+        lock = lead.lock
+        overtaken = _message(lock, {"owner": ANYBODY, **encode(Nothing())})
+        args: list[str | bytes | int] = [lead.owner, stamp, self._lease_ms, self._bus.inbox]
+        args += [int(lead.urgent), after.stored_by if after else "", overtaken]
+        args.append(_message(lock, {"hurry": True}))
+        names = [_name(lock), "clock", f"f:{lock.label}"]
+        try:
+            return await self._store.run(lock.space, self._scripts["claim"], names, args)
+        except StoreUnavailable:
+            # Perhaps it answers nobody but did it: then the lock is renewed and released as well.
+            return []
+        except asyncio.CancelledError:
+            self._ended(lead)
+            raise
+
+    async def _told(self, lead: Lead, wait: Wait, holder: str, patience_s: float) -> Told:
+        if not self._bus.trusted:
+            patience_s = min(patience_s, DEAF_S)
+        elif not lead.urgent:  # that may change: then whoever leads is to learn of it soon
+            patience_s = min(patience_s, self._tenure.renew_s)
+        try:
+            async with asyncio.timeout(patience_s):
+                ending = await wait.ended(holder)
+        except TimeoutError:
+            ending = Nothing()
+        return Told(ending, holder if isinstance(ending, Stored) else "")
+
+    def _lead(self, lead: Lead) -> Lead:
+        if self._closed:
+            return lead
+        lead.on_end = self._ended
+        self._leads[lead.owner] = lead
+        if self._renewal is None or self._renewal.done():
+            with patience.unlimited():
+                self._renewal = asyncio.create_task(self._renew(), name="flight leases")
+        return lead
+
+    def _ended(self, lead: Lead) -> None:
+        """Its own callers do not wait until the others have been told."""
+        self._leads.pop(lead.owner, None)
+        lead.on_end = lambda _lead: None
+        if not self._closed:
+            with patience.unlimited():
+                task = asyncio.create_task(self._release(lead), name="flight release")
+            self._releases.add(task)
+            task.add_done_callback(self._releases.discard)
+
+    async def _release(self, lead: Lead) -> None:
+        message = _message(lead.lock, {"owner": lead.owner, **encode(lead.ending)})
+        landed_ms = self._lease_ms if isinstance(lead.ending, Stored) else 0
+        names = [_name(lead.lock)]
+        args: list[str | bytes | int] = [lead.owner, message, landed_ms]
+        with contextlib.suppress(StoreUnavailable):  # then the lease ends by itself
+            await self._store.run(lead.lock.space, self._scripts["release"], names, args)
+
+    async def _renew(self) -> None:
+        """One call for all flights of a space that go on."""
+        while self._leads:
+            await self._clock.sleep(self._tenure.renew_s)
+            for space in {lead.lock.space for lead in self._leads.values()}:
+                leads = [lead for lead in self._leads.values() if lead.lock.space == space]
+                names = [_name(lead.lock) for lead in leads]
+                args: list[str | bytes | int] = [self._lease_ms]
+                args += [lead.owner for lead in leads]
+                with contextlib.suppress(StoreUnavailable):
+                    states = await self._store.run(space, self._scripts["renew"], names, args)
+                    self._renewed(leads, states)
+
+    def _renewed(self, leads: list[Lead], states: list[object]) -> None:
+        for lead, state in zip(leads, states, strict=False):
+            if state == LOST:
+                self._leads.pop(lead.owner, None)
+            elif state == AWAITED:
+                lead.hurry()
+
+    def _heard(self, members: dict[str, object]) -> None:
+        match members:
+            case {"space": str(space), "lock": str(key), "owner": str(owner)}:
+                self._waits.tell(space, key, owner, decode(members))
+            case {"space": str(space), "lock": str(key), "hurry": True}:
+                for lead in list(self._leads.values()):
+                    if (lead.lock.space, lead.lock.key) == (space, key):
+                        lead.hurry()
+            case _:
+                pass
+
+    def _deaf(self) -> None:
+        """Endings may have been missed: whoever waits looks again."""
+        self._waits.tell_all(Nothing())
+
+
+def _name(lock: Lock) -> str:
+    return f"lock:{lock.key}"
+
+
+def _message(lock: Lock, members: dict[str, object]) -> bytes:
+    return orjson.dumps({"flight": {"space": lock.space, "lock": lock.key, **members}})

@@ -1,0 +1,90 @@
+"""Settings, as each room takes them: translation and nothing else."""
+
+from __future__ import annotations
+
+from starlette.middleware import Middleware
+
+from bff import resources
+from bff.cache.decide import Freshness
+from bff.edge.middleware import EXPOSED_HEADERS, Cors
+from bff.nexudus.admission import AdmissionPolicy
+from bff.nexudus.breaker import BreakerPolicy
+from bff.nexudus.budget.config import BudgetConfig
+from bff.nexudus.client import Timeouts
+from bff.nexudus.retry import RetryPolicy
+from bff.session.reading import Policy
+from bff.settings import Settings
+
+NOTHING = Freshness(0, 0, 0)
+
+
+def timeouts(settings: Settings) -> Timeouts:
+    """Of one call to Nexudus."""
+    return Timeouts(
+        connect_s=settings.connect_timeout_s,
+        read_s=settings.read_timeout_s,
+        write_s=settings.write_timeout_s,
+        pool_s=settings.pool_timeout_s,
+    )
+
+
+def admission(settings: Settings) -> AdmissionPolicy:
+    """When Nexudus is called again, and when not at all."""
+    return AdmissionPolicy(
+        BreakerPolicy(
+            failures=settings.breaker_failures,
+            rate=settings.breaker_rate,
+            open_s=settings.breaker_open_s,
+            probe_s=settings.deadline_s,
+        ),
+        RetryPolicy(settings.retries),
+        patience_s=min(1.0, settings.read_timeout_s / 2, settings.deadline_s / 2),
+    )
+
+
+def budget(settings: Settings) -> BudgetConfig:
+    """How many calls there may be."""
+    return BudgetConfig(
+        calls=settings.budget_calls,
+        writes=settings.budget_writes,
+        refresh_share=settings.budget_refresh_share,
+        forward_share=settings.budget_forward_share,
+        enabled=settings.budget == "on",
+    )
+
+
+def policies(settings: Settings) -> dict[str, Policy]:
+    """Freshness by the name of a resource."""
+    return {
+        resources.PROFILES.name: Policy(
+            good=Freshness(
+                settings.profiles_fresh_s, settings.profiles_stale_s, settings.profiles_error_s
+            ),
+            negative=NOTHING,
+            jitter=settings.freshness_jitter,
+        ),
+        resources.RELATED.name: Policy(
+            good=Freshness(
+                settings.related_fresh_s, settings.related_stale_s, settings.related_error_s
+            ),
+            negative=Freshness(settings.related_negative_s, 0, 0),
+            jitter=settings.freshness_jitter,
+        ),
+    }
+
+
+def cors(settings: Settings) -> list[Middleware]:
+    """None without an origin that may call."""
+    if not settings.cors_origins:
+        return []
+    return [
+        Middleware(
+            Cors,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            allow_credentials=settings.cors_origins != ("*",),
+            expose_headers=EXPOSED_HEADERS,
+            max_age=600,
+        )
+    ]

@@ -1,0 +1,279 @@
+"""What stands before every call to Nexudus: the space's breaker, then its budget.
+
+And behind it: what became of the call is told to both, and may be worth another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from bff.clock import Clock
+from bff.errors import Overloaded, UpstreamDown, UpstreamError, UpstreamTimeout
+from bff.nexudus.breaker import BreakerPolicy
+from bff.nexudus.budget.contract import MODIFYING, Budget, Priority, Urgency
+from bff.nexudus.gate import BreakerStanding, Gate, Pass
+from bff.nexudus.headers import RawHeaders
+from bff.nexudus.retry import Cause, Mishap, Prospects, RetryPolicy, mishap_of, next_delay
+
+CACHED: Final = "cached"
+FORWARDED: Final = "forwarded"
+ABANDONED: Final = "abandoned"
+CUT: Final = "cut"
+# What anybody can bring about by what they ask for; it must not close the space to the others.
+_OF_THE_CALL: Final = frozenset((500, 501))
+_READING: Final = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionPolicy:
+    """`patience_s`: a timeout after less than that says nothing about Nexudus."""
+
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    patience_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A call that somebody wants made. `kind`: CACHED or FORWARDED.
+
+    `until`: monotonic seconds after which it is not begun any more, for the first time or again.
+    `repeatable`: whether it may be made again at all: never what mutates or hands out tokens.
+    """
+
+    space: str
+    kind: str
+    urgency: Urgency
+    until: float
+    method: str = "GET"
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """What metrics hear, each with the space and the kind of call.
+
+    `called`: one was made, and its outcome: a class of status, the name of an error, `cut` for an
+    answer that broke off, `abandoned` where nobody waited for it. `refused`: one was not, because
+    of the `breaker` or the `budget`. `retried`: one is made again, by cause. `turned(space, state)`
+    is the breaker's.
+    """
+
+    called: Callable[[str, str, str], None] = lambda _space, _kind, _outcome: None
+    refused: Callable[[str, str, str], None] = lambda _space, _kind, _reason: None
+    retried: Callable[[str, str, str], None] = lambda _space, _kind, _cause: None
+    turned: Callable[[str, str], None] = lambda _space, _state: None
+
+
+class Admission:
+    """Of all spaces, for one process. `chance` gives numbers in [0, 1); wiring sets `observer`."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        policy: AdmissionPolicy,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self.budget: Final = budget
+        self.policy: Final = policy
+        self.clock: Final = clock
+        self.chance: Final = chance
+        self.observer = Observer()
+        self._gates: dict[str, Gate] = {}
+
+    @asynccontextmanager
+    async def call(self, intent: Intent) -> AsyncIterator[Attempt]:
+        """One call to Nexudus, to be made inside. Leaving tells what became of it.
+
+        Raises UpstreamDown while the breaker is open and Overloaded where the budget has nothing in
+        time, both with `retry_after_s`: the call is not to be made.
+        """
+        gate = self._gate(intent.space)
+        entered = self._enter(gate, intent)
+        attempt = Attempt(self, gate, entered, intent)
+        try:
+            if entered.is_probe:
+                # Everybody waits for what it says.
+                intent.urgency.raise_to(Priority.INTERACTIVE)
+            await self._spend(gate, intent)
+            attempt.begin()
+            yield attempt
+        except BaseException as error:
+            attempt.end(error)
+            raise
+        attempt.end(None)
+
+    def tries(self, intent: Intent) -> Tries:
+        """The call and its repetitions."""
+        return Tries(self, intent)
+
+    def admits(self, space: str) -> bool:
+        """Whether the breaker would let a call through now."""
+        return self._gate(space).admits
+
+    def standing(self, space: str) -> BreakerStanding:
+        """The breaker, for operators."""
+        return self._gate(space).standing
+
+    def _gate(self, space: str) -> Gate:
+        gate = self._gates.get(space)
+        if gate is None:
+            gate = Gate(
+                self.policy.breaker,
+                self.clock,
+                self.chance,
+                lambda state: self.observer.turned(space, state),
+            )
+            self._gates[space] = gate
+        return gate
+
+    def _enter(self, gate: Gate, intent: Intent) -> Pass:
+        try:
+            return gate.enter()
+        except UpstreamDown:
+            self.observer.refused(intent.space, intent.kind, "breaker")
+            raise
+
+    async def _spend(self, gate: Gate, intent: Intent) -> None:
+        within_s = max(0.0, intent.until - self.clock.monotonic())
+        write = intent.method in MODIFYING
+        try:
+            await gate.while_closed(
+                self.budget.spend(intent.space, intent.urgency, write=write, within_s=within_s)
+            )
+        except UpstreamError as error:
+            reason = "budget" if isinstance(error, Overloaded) else "breaker"
+            self.observer.refused(intent.space, intent.kind, reason)
+            raise
+
+
+class Attempt:
+    """One call that may be made. `mishap`: what went wrong with it, if another may do better."""
+
+    def __init__(self, admission: Admission, gate: Gate, entered: Pass, intent: Intent) -> None:
+        self.mishap: Mishap | None = None
+        self._admission = admission
+        self._gate = gate
+        self._entered = entered
+        self._intent = intent
+        self._began: float | None = None
+        self._status: int | None = None
+        self._judged = False
+
+    def begin(self) -> None:
+        """The budget has admitted it."""
+        self._began = self._admission.clock.monotonic()
+
+    @property
+    def made(self) -> bool:
+        """Whether both breaker and budget admitted it."""
+        return self._began is not None
+
+    async def answered(self, status: int, headers: RawHeaders) -> None:
+        """Nexudus' answer, as soon as its head is there."""
+        self._status = status
+        reading = self._intent.method in _READING
+        self.mishap = mishap_of(status, headers, self._admission.clock.wall(), reading=reading)
+        if status in _OF_THE_CALL and self._intent.kind == FORWARDED:
+            self.excuse()
+        elif status >= 500:
+            self._judge(self._gate.failed)
+        elif self._entered.is_probe:
+            # Everybody waits for it, and its body may take minutes. Of other calls the body counts,
+            # or a Nexudus that breaks off every answer would count as well.
+            self._judge(self._gate.succeeded)
+        if self.mishap is not None and self.mishap.cause is Cause.THROTTLED:
+            budget = self._admission.budget
+            await budget.throttled(self._intent.space, self.mishap.retry_after_s)
+
+    def end(self, error: BaseException | None) -> None:
+        """The call is over, or was never made."""
+        self._judge(self._verdict(error))
+        if isinstance(error, UpstreamDown) and self.made:
+            self.mishap = Mishap(Cause.NO_ANSWER)
+        if self.made:
+            outcome = self._outcome(error)
+            self._admission.observer.called(self._intent.space, self._intent.kind, outcome)
+
+    def excuse(self) -> None:
+        """Whatever becomes of the call, its client may have brought it about."""
+        self._judge(self._gate.given_up)
+
+    def _verdict(self, error: BaseException | None) -> Callable[[Pass], None]:
+        gate = self._gate
+        if self._began is None:
+            return gate.given_up
+        match error:
+            case UpstreamDown():
+                return gate.failed
+            case UpstreamTimeout():
+                took_s = self._admission.clock.monotonic() - self._began
+                return gate.failed if took_s >= self._admission.policy.patience_s else gate.given_up
+            case Overloaded():
+                return gate.given_up
+            case UpstreamError():
+                return gate.succeeded  # unusable, yet an answer
+            case _:
+                return gate.given_up if self._status is None else gate.succeeded
+
+    def _judge(self, verdict: Callable[[Pass], None]) -> None:
+        if not self._judged:
+            self._judged = True
+            verdict(self._entered)
+
+    def _outcome(self, error: BaseException | None) -> str:
+        if isinstance(error, UpstreamDown | UpstreamTimeout) and self._status is not None:
+            return CUT
+        if isinstance(error, UpstreamError):
+            return type(error).__name__
+        if self._status is None:
+            return ABANDONED
+        return f"{self._status // 100}xx"
+
+
+class Tries:
+    """One call, which may be made several times. `attempt`, and then `delay` until the next one."""
+
+    def __init__(self, admission: Admission, intent: Intent) -> None:
+        self.intent: Final = intent
+        self._admission = admission
+        self._latest: Attempt | None = None
+        self._made = 0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds within which an attempt has to begin."""
+        return self.intent.until - self._admission.clock.monotonic()
+
+    @asynccontextmanager
+    async def attempt(self) -> AsyncIterator[Attempt]:
+        """As `Admission.call`."""
+        self._latest = None
+        async with self._admission.call(self.intent) as attempt:
+            self._latest = attempt
+            self._made += 1
+            yield attempt
+
+    def delay(self) -> float | None:
+        """Seconds until the call is to be made again, or None: what the latest brought is final."""
+        latest, space = self._latest, self.intent.space
+        if not self.intent.repeatable or latest is None or latest.mishap is None:
+            return None
+        if not self._admission.admits(space):
+            return None
+        prospects = Prospects(
+            retried=self._made - 1,
+            left_s=self.left_s,
+            short=self._admission.budget.is_short(space),
+            background=self.intent.urgency.priority is Priority.BACKGROUND,
+        )
+        policy, chance = self._admission.policy.retry, self._admission.chance()
+        delay_s = next_delay(policy, latest.mishap, prospects, chance)
+        if delay_s is not None:
+            cause = latest.mishap.cause.value
+            self._admission.observer.retried(space, self.intent.kind, cause)
+        return delay_s

@@ -1,0 +1,113 @@
+"""A flight's body where several processes serve a space: one of them calls, the others look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bff.cache.decide import Verdict
+from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared
+from bff.cache.leadership import Lead, Leadership, Lock, Told
+from bff.cache.tiered import Ticket, Tier, TieredCache
+from bff.errors import UpstreamTimeout
+from bff.nexudus.answers import Answer
+from bff.nexudus.budget.contract import Priority, Urgency
+from bff.resources import PROFILES
+from bff.session import wants
+from bff.session.interpret import Good, Refusal
+from bff.session.judging import judged
+from bff.session.landing import Audience, Landing, Landings
+from bff.session.reading import Ask
+
+
+class Crossing:
+    """Flights of one process among those of the others. `within_s` bounds the wait for them."""
+
+    def __init__(
+        self, cache: TieredCache, landings: Landings, leadership: Leadership, *, within_s: float
+    ) -> None:
+        self._cache = cache
+        self._landings = landings
+        self._leadership = leadership
+        self._within_s = within_s
+
+    async def fly(self, ask: Ask, key: str, ticket: Ticket, urgency: Urgency) -> Landing:
+        """Call Nexudus, unless another process brought the document meanwhile or fails to.
+
+        `key`: what callers share it by, in every process. Raises UpstreamError.
+        """
+        clock, space = self._landings.clock, ask.principal.space
+        until = clock.monotonic() + self._within_s
+        told: Told | None = None
+        while True:
+            if told is not None or ticket.stamp is None:
+                landing, ticket = await self._look(ask)
+                if landing is not None:
+                    return landing if told is None else replace(landing, tier=Tier.UPSTREAM)
+            left_s = until - clock.monotonic()
+            if told is not None and left_s <= 0:
+                raise UpstreamTimeout("Nexudus did not answer within the deadline.")
+            label = self._landings.want(ask).address.container.label
+            claimed = await self._leadership.claim(
+                Lock(space, key, label, ticket.stamp),
+                within_s=left_s,
+                urgent=urgency.priority is not Priority.BACKGROUND,
+                after=told,
+            )
+            if isinstance(claimed, Lead):
+                return await self._led(claimed, ask, ticket, urgency)
+            if isinstance(claimed.ending, Failed):
+                raise claimed.ending.as_error()
+            told = claimed
+
+    async def _led(self, lead: Lead, ask: Ask, ticket: Ticket, urgency: Urgency) -> Landing:
+        unwatch = urgency.watch(lead.hurry)
+        lead.when_urgent(lambda: urgency.raise_to(Priority.INTERACTIVE))
+        try:
+            with lead:
+                landing = await self._landings.land(ask, ticket, urgency)
+                lead.ending = _ending(landing)
+                return landing
+        finally:
+            unwatch()
+
+    async def _look(self, ask: Ask) -> tuple[Landing | None, Ticket]:
+        """What the shared store has by now, if it is fresh, and a ticket for a call that follows.
+
+        What is in this process was looked at before, and may be older.
+        """
+        wanted = [self._landings.want(ask)]
+        if ask.resource is PROFILES:
+            wanted.append(wants.proof_of(ask.principal))
+        findings = await self._cache.look(ask.principal.space, wanted)
+        if self._landings.want(ask) != wanted[0]:  # the space stopped sharing meanwhile
+            return None, findings.ticket
+        proof = findings.values[1] if ask.resource is PROFILES else None
+        policy = self._landings.policies[ask.resource.name]
+        verdict, reading = judged(
+            ask, findings.values[0], proof, policy, self._landings.clock.wall()
+        )
+        if reading is None or verdict is not Verdict.FRESH:
+            return None, findings.ticket
+        good = Good(reading.entry, None, storable=True)
+        return Landing(good, True, Audience.PROVEN, None, Tier.L2), findings.ticket
+
+
+def _ending(landing: Landing) -> Ending:
+    """What the other processes are told: never what Nexudus said."""
+    match landing.outcome:
+        case Refusal(status=status) as refusal if refusal.is_failure:
+            return Failed(status=status, retry_after_s=_seconds(refusal.answer))
+        case Good(storable=True) if landing.stored:
+            return Stored()
+        case Good(storable=True) if landing.audience is Audience.PROVEN:
+            return Nothing()  # overtaken by an invalidation: whoever waits is to ask again
+        case _:
+            return Unshared()
+
+
+def _seconds(answer: Answer) -> int | None:
+    """A `Retry-After` of seconds; a date is left to whoever calls next."""
+    for value in answer.values(b"retry-after"):
+        if value.isdigit() and len(value) < 6:
+            return int(value)
+    return None

@@ -1,0 +1,285 @@
+"""Several processes, one budget: over a real Redis that is there, hangs, dies and comes back empty.
+
+Windows are short, so that a second of load fills them; the log is exact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bff.cache.connect import EMBEDDED_URL, connect
+from bff.cache.remote import RemoteStore
+from bff.errors import Overloaded
+from bff.limits import Limit
+from bff.nexudus.budget.config import BudgetConfig
+from bff.nexudus.budget.contract import Priority
+from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Told, TooLate
+from bff.nexudus.budget.windows import Tally, Window
+from tests.support.budget_fleet import KEYSPACE, SPACE, fleet
+from tests.support.redis_server import RedisServer
+
+QUICK = BudgetConfig(calls=(Limit(1, 0.02), Limit(20, 1.0)), writes=(Limit(6, 1.0),), margin_s=0.02)
+SPACED = BudgetConfig(calls=(Limit(1, 0.04),), writes=(), margin_s=0.02)
+
+
+async def test_four_processes_together_use_the_limits_up_and_never_pass_them(
+    redis_url: str,
+) -> None:
+    async with fleet(redis_url, QUICK) as members:
+        end = time.monotonic() + 1.3
+        priorities = (Priority.INTERACTIVE, Priority.FORWARDED, Priority.BACKGROUND)
+        await asyncio.gather(*(m.hammer(end, p) for m in members for p in priorities))
+        log = members[0].log
+        assert log.overruns(QUICK) == {}
+        assert log.most(Limit(20, 1.0)) >= 16
+        assert all(member.budget.is_short(SPACE) for member in members)
+
+
+async def test_writes_have_limits_of_their_own_and_do_not_hold_reads_up(redis_url: str) -> None:
+    async with fleet(redis_url, QUICK, 2) as members:
+        log = members[0].log
+        writes = [
+            asyncio.create_task(member.call(Priority.FORWARDED, write=True))
+            for member in members
+            for _ in range(4)
+        ]
+        await asyncio.sleep(0.4)
+        assert len(log.grants) == 5  # what is passed on may use nine tenths
+        reads = [await member.call(Priority.BACKGROUND, within_s=0.4) for member in members]
+        written = await asyncio.gather(*writes)
+        assert max(reads) < max(written)
+        assert log.overruns(QUICK) == {}
+
+
+@pytest.mark.parametrize("url", ["redis", EMBEDDED_URL])
+async def test_the_more_urgent_go_first(url: str, redis_url: str) -> None:
+    processes = 1 if url == EMBEDDED_URL else 4
+    async with fleet(redis_url if url == "redis" else url, SPACED, processes) as members:
+        granted: list[Priority] = []
+
+        async def call(index: int, priority: Priority) -> None:
+            await members[index % processes].call(priority)
+            granted.append(priority)
+
+        await members[0].call()
+        waiting = [call(i, p) for p in reversed(Priority) for i in range(4)]
+        await asyncio.gather(*waiting)
+        # Across processes one already being answered may slip in before the first announcement.
+        slips = sum(
+            each > later for i, each in enumerate(granted) for later in granted[i + 1 : i + 2]
+        )
+        assert sorted(granted[:5])[:4] == [Priority.INTERACTIVE] * 4
+        assert sorted(granted[-5:])[1:] == [Priority.BACKGROUND] * 4
+        assert slips <= (0 if processes == 1 else 2)
+
+
+async def test_a_member_waits_for_a_call_or_two_however_many_refreshes_do(redis_url: str) -> None:
+    async with fleet(redis_url, SPACED) as members:
+        end = time.monotonic() + 1.0
+        refreshing = [
+            asyncio.create_task(member.hammer(end, Priority.BACKGROUND))
+            for member in members[:3]
+            for _ in range(5)
+        ]
+        await asyncio.sleep(0.2)
+        for _ in range(4):
+            began = time.monotonic()
+            assert await members[3].call() - began < 0.3
+        await asyncio.gather(*refreshing)
+        assert members[0].log.overruns(SPACED) == {}
+
+
+@pytest.mark.parametrize("config", [QUICK, BudgetConfig(enabled=False)], ids=["on", "off"])
+async def test_a_pause_is_heard_by_all_and_makes_all_slower(
+    redis_url: str, config: BudgetConfig
+) -> None:
+    async with fleet(redis_url, config) as members:
+        for member in members:
+            await member.call()
+        began = time.monotonic()
+        await members[0].budget.throttled(SPACE, 0.8)
+        with pytest.raises(Overloaded) as refused:
+            await members[0].call(within_s=0.6)
+        assert refused.value.retry_after_s == 1
+        assert time.monotonic() - began < 0.5
+        await asyncio.sleep(0.12)
+        with pytest.raises(Overloaded, match="pause"):
+            await members[1].call(within_s=0.2)
+        after = await asyncio.gather(*(member.call() for member in members))
+        assert min(after) - began >= 0.8
+        for member in members:
+            assert member.budget.standing(SPACE).factor == pytest.approx(0.8, abs=0.01)
+            assert member.budget.is_short(SPACE)
+
+
+@pytest.mark.parametrize(("fault", "away_s"), [("kill", 0.3), ("hang", 0.6)])
+async def test_pitfall_23_the_limits_hold_while_redis_is_away_and_when_it_returns(
+    own_redis: RedisServer, fault: str, away_s: float
+) -> None:
+    async with fleet(own_redis.url, QUICK) as members:
+        log = members[0].log
+        settles_s = 2.5 if fault == "kill" else 1.0
+        end = time.monotonic() + 0.3 + away_s + settles_s + 0.6
+        load = [asyncio.create_task(m.hammer(end)) for m in members for _ in range(2)]
+        await asyncio.sleep(0.3)
+        if fault == "kill":
+            own_redis.kill()
+        else:
+            own_redis.pause()
+        lost = time.monotonic()
+        await asyncio.sleep(away_s)
+        if fault == "kill":
+            await asyncio.to_thread(own_redis.start)
+        else:
+            own_redis.resume()
+        back = time.monotonic()
+        await asyncio.gather(*load)
+        assert log.overruns(QUICK) == {}
+        assert sum(lost + 0.1 < at < back for at in log.times()) >= 2
+        assert all(member.budget.standing(SPACE).shared for member in members)
+
+
+async def test_accounts_that_were_lost_are_put_together_again(own_redis: RedisServer) -> None:
+    config = BudgetConfig(calls=(Limit(40, 60.0),), writes=())
+    async with fleet(own_redis.url, config, 3) as members:
+        for index in range(30):
+            await members[index % 3].call()
+        await asyncio.gather(*(member.budget.throttled(SPACE, 0.1) for member in members))
+        own_redis.restart()
+        refused = 0
+        for index in range(24):
+            try:
+                await members[index % 3].call(within_s=0.5)
+            except Overloaded:
+                refused += 1
+        async with asyncio.timeout(5):
+            for member in members:
+                await member.shares()
+        assert refused
+        granted = len(members[0].log.grants)
+        assert granted <= 40 * 0.81
+        for member in members:
+            standing = member.budget.standing(SPACE)
+            assert granted <= standing.windows[0].used <= granted + 3
+            assert standing.factor < 0.82
+
+
+async def test_a_storm_of_cancellations_loses_no_caller_and_spends_no_more(redis_url: str) -> None:
+    draw = random.Random(7)
+    async with fleet(redis_url, QUICK, 2) as members:
+        log = members[0].log
+        calls = [asyncio.create_task(members[i % 2].call(Priority(i % 3))) for i in range(200)]
+        for call in draw.sample(calls, 190):
+            call.cancel()
+            if draw.random() < 0.2:
+                await asyncio.sleep(draw.random() * 0.01)
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, float | asyncio.CancelledError) for each in results)
+        assert sum(isinstance(each, float) for each in results) >= 10
+        assert log.overruns(QUICK) == {}
+        assert members[0].budget.standing(SPACE).windows[1].used <= len(log.grants) + 3
+
+
+ACCOUNTED = Window(Limit(40, 60.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The script itself, over one window, asked by whoever the test says."""
+
+    client: Redis
+
+    async def ask(
+        self, process: str, *, call: bool = False, seed: int = 0, ever: int = 0, **told: Any
+    ) -> Heard:
+        store = RemoteStore(self.client, KEYSPACE, process=process, timeout_s=2.0)
+        ledger = Ledger(store.run, process, (ACCOUNTED,), lambda priority: 1.0)
+        now = time.monotonic()
+        account = Account(Tally(), Tally().plus(now - 20.0, seed), ever)
+        known = {"away_s": 0.0, "epoch": "", "seeds_for": "", "paused_s": 0.0, "factor": 1.0}
+        asking = Asking(Priority.INTERACTIVE, False, 1.0, (0, 0)) if call else None
+        return await ledger.ask(SPACE, asking, Told(**{**known, **told}, accounts=(account,)), now)
+
+
+@pytest.fixture(params=["redis", EMBEDDED_URL])
+async def door(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[Door]:
+    client = connect(redis_url if request.param == "redis" else EMBEDDED_URL)
+    yield Door(client)
+    await client.aclose()
+
+
+async def test_of_what_processes_knew_of_a_lost_epoch_the_most_counts_and_counts_once(
+    door: Door,
+) -> None:
+    first = await door.ask("p0", epoch="lost", call=True)
+    assert first.granted is None
+    assert first.settling_s == 2.5
+    seeds: dict[str, Any] = {"epoch": "lost", "seeds_for": first.epoch}
+    assert (await door.ask("p0", seed=20, ever=50, **seeds)).usage == ((20, 20),)
+    assert (await door.ask("p1", seed=23, ever=53, **seeds)).usage == ((23, 23),)
+    assert (await door.ask("p2", seed=18, ever=48, **seeds)).usage == ((23, 23),)
+    stranger: dict[str, Any] = {"epoch": "another", "seeds_for": first.epoch}
+    assert (await door.ask("p3", seed=2, ever=2, **stranger)).usage == ((25, 25),)
+    assert (await door.ask("p1", seed=9, epoch="lost", seeds_for="gone")).usage == ((25, 25),)
+
+
+async def test_whoever_returns_first_lets_the_others_tell_what_they_granted(door: Door) -> None:
+    assert (await door.ask("p0", call=True)).granted
+    epoch = (await door.ask("p1")).epoch
+    await asyncio.sleep(0.3)
+    back = await door.ask("p0", call=True, epoch=epoch, away_s=0.25)
+    assert (back.granted, back.settling_s) == (None, 1.0)
+    assert back.processes == ("p0", "p1")
+
+
+async def test_one_that_was_cut_off_alone_delays_nobody(door: Door) -> None:
+    epoch = (await door.ask("p0")).epoch
+    await asyncio.sleep(0.15)
+    assert (await door.ask("p1", epoch=epoch)).settling_s == 0
+    assert (await door.ask("p0", call=True, epoch=epoch, away_s=0.14)).granted
+
+
+async def test_a_question_that_waited_too_long_in_the_server_changes_nothing(door: Door) -> None:
+    heard = await door.ask("p0", call=True)
+    with pytest.raises(TooLate) as late:
+        await door.ask("p1", call=True, paused_s=9.0, ledger_s=heard.now_s - 1.0)
+    assert late.value.now_s >= heard.now_s
+    after = await door.ask("p0")
+    assert (after.usage, after.processes, after.paused_s) == (((1, 1),), ("p0",), 0.0)
+
+
+async def test_spaces_do_not_share_their_budgets(redis_url: str) -> None:
+    async with fleet(redis_url, SPACED, 2, spaces=("north", "south")) as members:
+        await members[0].budget.throttled("north", 5.0)
+        began = time.monotonic()
+        for member in members:
+            await member.call(space="south")
+        assert time.monotonic() - began < 0.4
+        with pytest.raises(Overloaded):
+            await members[1].call(space="north", within_s=1.0)
+
+
+async def test_accounts_are_bounded_and_end_by_themselves(redis_url: str) -> None:
+    config = BudgetConfig(calls=(Limit(500, 0.2),), writes=(Limit(500, 0.4),))
+    async with fleet(redis_url, config, 2) as members:
+        end = time.monotonic() + 0.6
+        while time.monotonic() < end:
+            await members[0].call(write=True)
+        client = connect(redis_url)
+        base = KEYSPACE.base(SPACE)
+        keys = {bytes(key) async for key in client.scan_iter()}
+        assert keys <= {(base + f"budget{k}").encode() for k in ("", ":live")}
+        for key in keys:
+            assert 0 < await client.pttl(key) <= 90_000_000
+        accounts = await client.hgetall(base + "budget")
+        assert len(accounts) < 20
+        assert max(len(value) for value in accounts.values()) < 64 * 18
+        await client.aclose()

@@ -1,0 +1,157 @@
+"""The budget never allows what an exact sliding log of the same limits would not."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bff.limits import Limit
+from bff.nexudus.budget.book import Book
+from bff.nexudus.budget.contract import Priority
+from bff.nexudus.budget.windows import Shares, Tally, Turns, Window, wait_s
+from tests.support.budget_ledger import answer
+
+FULL = Shares(1.0, 1.0)
+
+limits = st.builds(
+    Limit, st.integers(1, 12), st.sampled_from([0.02, 0.1, 0.25, 1.0, 1.7, 5.0, 60.0])
+)
+windows = st.builds(Window, limits, st.just(False), st.sampled_from([0.0, 0.015, 0.2]))
+parts = st.floats(0.0, 1.0, allow_subnormal=False)
+positive = st.sampled_from([0.1, 0.33, 0.5, 0.8, 0.9, 1.0])
+
+
+def most_in_any_window(times: Sequence[float], window_s: float) -> int:
+    """By the definition: calls in (t - window_s, t]."""
+    times = sorted(times)
+    counts = (i + 1 - bisect_right(times, at - window_s) for i, at in enumerate(times))
+    return max(counts, default=0)
+
+
+@given(
+    window=windows,
+    share=positive,
+    factor=positive,
+    steps=st.lists(st.tuples(parts, parts), max_size=80),
+)
+def test_what_arrives_is_within_the_limit_however_late_within_the_margin(
+    window: Window, share: float, factor: float, steps: list[tuple[float, float]]
+) -> None:
+    allowed, tally, now = window.allows(share, factor), Tally(), 1_000.0
+    arrivals = []
+    for gap, late in steps:
+        now += gap * window.limit.window_s / 2
+        tally = tally.at(now, window.keep_s(factor))
+        if wait_s(window, tally, now, allowed) == 0:
+            tally = tally.plus(window.end(now), 1)
+            arrivals.append(now + late * window.kept_for_s * 0.999)
+    bound = max(1, math.floor(window.limit.calls * share * factor))
+    assert most_in_any_window(arrivals, window.limit.window_s) <= bound
+
+
+@given(window=windows, gaps=st.lists(parts, min_size=1, max_size=40), ahead=st.integers(0, 30))
+def test_a_call_fits_after_its_wait_and_no_call_fits_before(
+    window: Window, gaps: list[float], ahead: int
+) -> None:
+    allowed, tally, now = window.allows(), Tally(), 1_000.0
+    for gap in gaps:
+        now += gap * window.limit.window_s / 3
+        tally = tally.at(now, window.keep_s())
+        if not wait_s(window, tally, now, allowed):
+            tally = tally.plus(window.end(now), 1)
+    wait = wait_s(window, tally, now, allowed)
+    if wait:
+        after = tally.at(now + wait + 1e-6, window.keep_s())
+        assert wait_s(window, after, now + wait + 1e-6, allowed) == 0
+        before = tally.at(now + wait - 1e-6, window.keep_s())
+        assert wait_s(window, before, now + wait - 1e-6, allowed) > 0
+    told = wait_s(window, tally, now, allowed, ahead)
+    at = now
+    for _ in range(ahead + 1):  # nobody can be quicker than one who calls whenever it fits
+        tally = tally.at(at, window.keep_s())
+        while (next_s := wait_s(window, tally, at, allowed)) > 0:
+            at += next_s + 1e-9
+            tally = tally.at(at, window.keep_s())
+        tally = tally.plus(window.end(at), 1)
+    assert told <= at - now + 1e-3
+
+
+@given(entries=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5))), gone=st.integers(-1, 40))
+def test_tallies_keep_their_sums_and_their_order(entries: list[tuple[int, int]], gone: int) -> None:
+    tally = Tally()
+    for end, calls in entries:
+        tally = tally.plus(float(end), calls)
+    assert tally.used == sum(calls for _, calls in entries)
+    assert [end for end, _ in tally.entries] == sorted({float(e) for e, c in entries if c})
+    fewer = tally.without_oldest(gone)
+    assert fewer.used == max(0, tally.used - max(0, gone))
+    assert tally.entries[len(tally.entries) - len(fewer.entries) + 1 :] == fewer.entries[1:]
+    assert tally.joined(fewer).used == tally.used + fewer.used
+    assert (tally.wait_s(0.0, 1.0, tally.used + 1) == math.inf) is True
+
+
+@given(
+    turn_s=st.sampled_from([0.05, 0.15, 1.0]),
+    processes=st.integers(2, 6),
+    asks=st.lists(st.tuples(st.integers(0, 5), parts, parts), min_size=2, max_size=20),
+)
+def test_turns_keep_processes_apart_that_cannot_talk(
+    turn_s: float, processes: int, asks: list[tuple[int, float, float]]
+) -> None:
+    opening_s = turn_s / 5
+    calls = []
+    for rank, at, late in asks:
+        turns = Turns(turn_s, opening_s, rank % processes, processes)
+        now = 1_800_000_000.0 + at * 10
+        start = now + turns.wait_s(now) + 1e-5 + late * opening_s / 2  # clocks have grains
+        if turns.wait_s(start) == 0:
+            calls.append((start, rank % processes))
+    assert calls
+    for one, rank in calls:
+        for other, another in calls:
+            assert rank == another or abs(one - other) >= turn_s - opening_s - 1e-3
+
+
+@settings(max_examples=60)
+@given(
+    processes=st.integers(1, 4),
+    before=st.lists(parts, max_size=25),
+    after=st.lists(st.tuples(st.integers(0, 3), parts), max_size=120),
+    write=st.booleans(),
+)
+def test_pitfall_23_shares_of_processes_that_cannot_talk_never_pass_the_limits_together(
+    processes: int, before: list[float], after: list[tuple[int, float]], write: bool
+) -> None:
+    accounted = (
+        Window(Limit(1, 0.02), False, 0.005),
+        Window(Limit(14, 1.0), False, 0.005),
+        Window(Limit(9, 2.0), True, 0.005),
+    )
+    names = tuple(f"p{i}" for i in range(processes))
+    books = [Book(accounted, FULL, name) for name in names]
+    tallies, now, log = [Tally()] * 3, 1_000.0, []
+    for gap in before:  # shared: one ledger, and everybody hears of each call at once
+        now += 0.02 + gap * 0.2
+        tallies = [t.at(now, w.keep_s()) for t, w in zip(tallies, accounted, strict=True)]
+        if any(wait_s(w, t, now, w.allows()) for w, t in zip(accounted, tallies, strict=True)):
+            continue
+        log.append(now)
+        tallies = [t.plus(w.end(now), 1) for t, w in zip(tallies, accounted, strict=True)]
+        heard = answer(usage=[(t.used, len(log)) for t in tallies], names=names, now_s=now)
+        for book in books:
+            book.hear(heard, book.tell(now), now, now)
+    for book in books:
+        if not before:
+            book.hear(answer(usage=[(0, 0)] * 3, names=names, now_s=now), book.tell(now), now, now)
+        book.lose(now)
+    for who, gap in after:
+        now += gap * 0.06
+        if books[who % processes].decide(Priority.INTERACTIVE, write, now, now).granted:
+            log.append(now)
+    for window in accounted:
+        if write or not window.writes_only:
+            assert most_in_any_window(log, window.limit.window_s) <= window.limit.calls

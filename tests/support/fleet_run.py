@@ -1,0 +1,139 @@
+"""A course of events while members ask, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from bff.sandbox.auth import token_digest
+from tests.support.fleet_course import Event
+from tests.support.fleet_figures import Phase
+from tests.support.fleet_load import Load
+from tests.support.fleet_weather import Trouble
+from tests.support.gateway import PROFILES, related
+
+RECOVERY_S: Final = 2.0
+"""How long after Nexudus is well again it may still count as failing, beside as long as it was: the
+breaker stays open twice as long each time. Then a pause may last, and refreshes take their time."""
+REDIS_PATIENCE_S: Final = 6.0
+_CHANGED_S: Final = 2.0
+_TOLD: Final = 10
+
+
+@dataclass(slots=True)
+class Run:
+    """One course. `redis_back_s`: until every worker used Redis again, by event.
+
+    `flights`: of one key at once at most, while all was well and while Redis failed. `overruns`:
+    calls that Nexudus refused because there were too many, those aside that arrived late or in
+    heaps because its line was at fault. `windows`: its throttle, as it tells.
+    """
+
+    load: Load
+    redis_back_s: dict[str, float] = field(default_factory=dict)
+    flights: dict[str, int] = field(default_factory=lambda: {"well": 1, "redis": 1})
+    overruns: int = 0
+    windows: list[dict[str, Any]] = field(default_factory=list)
+    overlaps: list[str] = field(default_factory=list)
+    _calls: int = 0
+    _refused: int = 0
+    _looked_at: float = 0.0
+
+    async def calm(self, name: str, seconds: float) -> Phase:
+        """Nothing is made to fail."""
+        phase = self.load.figures.begin(name)
+        await self._pass(seconds)
+        await self._count(phase)
+        return phase
+
+    async def meet(self, event: Event) -> Phase:
+        """One event, until it is over for the gateways too."""
+        load = self.load
+        phase = load.figures.begin(event.name)
+        with load.weather.troubled(*event.kinds) as spell:
+            async with event.happening(load) as note:
+                phase.note = note or ""
+                await self._pass(event.seconds)
+            over = monotonic()
+            if event.kinds & {Trouble.REDIS, Trouble.PROCESS}:
+                back_s = await load.fleet.redis_used(REDIS_PATIENCE_S)
+                self.redis_back_s[event.name] = back_s
+                phase.note += f"Redis used by all after {back_s:.2f} s"
+            if Trouble.NEXUDUS in event.kinds:
+                spell.until = over + event.seconds + RECOVERY_S
+        await self._count(phase)
+        return phase
+
+    async def course(self, events: Iterable[Event], between_s: float) -> None:
+        """One after the other."""
+        for event in events:
+            await self.meet(event)
+            await self.calm("  afterwards", between_s)
+
+    def text(self) -> str:
+        """Everything that came of it."""
+        figures = self.load.figures
+        return "\n".join(
+            [
+                figures.table(),
+                f"requests: {figures.requests}, switches: {self.load.switches}",
+                f"flights of one key at once: {self.flights}",
+                *(f"throttle: {window}" for window in self.windows),
+                *self.overlaps[:_TOLD],
+                figures.faults(),
+            ]
+        )
+
+    async def _pass(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self.load.failed()
+
+    async def _count(self, phase: Phase) -> None:
+        nexudus = self.load.fleet.nexudus
+        told = await nexudus.control("GET", "calls")
+        throttle = await nexudus.control("GET", "throttle")
+        phase.calls = told["total"] - self._calls
+        phase.overruns = throttle["refused"] - self._refused
+        self._refused = throttle["refused"]
+        if Trouble.NEXUDUS not in self.load.weather.during(phase.began, monotonic()):
+            self.overruns += phase.overruns
+        self.windows = throttle["windows"]
+        self._calls = told["total"]
+        for overlap in told["overlaps"]:
+            if overlap["at"] > self._looked_at:
+                self._note_overlap(overlap)
+        self._looked_at = max((each["at"] for each in told["overlaps"]), default=0.0)
+
+    def _note_overlap(self, overlap: dict[str, Any]) -> None:
+        """A call that came while the same one was under way.
+
+        Not counted while Nexudus fails, where one may be given up and made again, nor close to a
+        write, after which nobody may wait for what was asked before it.
+        """
+        at = overlap["at"] - time.time() + monotonic()
+        troubles = self.load.weather.during(at - 1, at)
+        if Trouble.NEXUDUS in troubles or self._written(overlap, at):
+            return
+        number = 1 + overlap["same_token"]
+        if overlap["path"].endswith("/related"):
+            number += overlap["other_tokens"]
+        elif overlap["path"] != PROFILES:
+            return  # not cached
+        sky = "redis" if troubles else "well"
+        self.flights[sky] = max(self.flights[sky], number)
+        if number > 1:
+            phase = self.load.figures.phase.name
+            self.overlaps.append(f"{number} flights, {sky} ({phase}): {overlap}")
+
+    def _written(self, overlap: dict[str, Any], at: float) -> bool:
+        return any(
+            abs(switching.began - at) < _CHANGED_S
+            for session in self.load.sessions
+            for switching in session.member.history
+            if overlap["token"] == token_digest(session.token)
+            or any(overlap["path"] == related(each) for each in session.member.related)
+        )

@@ -1,0 +1,293 @@
+"""What one process knows, and what it makes of it while it cannot ask."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from bff.limits import Limit
+from bff.nexudus.budget.book import QUIET_S, Book, Verdict
+from bff.nexudus.budget.config import UNHEARD_PROCESSES
+from bff.nexudus.budget.contract import Priority
+from bff.nexudus.budget.windows import Shares, Window
+from tests.support.budget_ledger import answer
+
+SPACING = Window(Limit(1, 0.1), False, 0.025)
+MINUTE = Window(Limit(40, 60.0))
+WRITES = Window(Limit(8, 60.0), True)
+PEERS = ("p0", "p1", "p2", "p3")
+NOW = 1_000.0
+
+
+def book(*windows: Window, process: str = "p0") -> Book:
+    return Book(windows, Shares(0.9, 0.5), process)
+
+
+def told_of(
+    mine: Book, *used: int, names: tuple[str, ...] = PEERS, now: float = NOW, epoch: str = "e1"
+) -> None:
+    """It hears that so many calls count, all of which were granted just now."""
+    heard = answer(usage=[(each, each) for each in used], names=names, now_s=now, epoch=epoch)
+    mine.hear(heard, mine.tell(now), now, now)
+
+
+def news(mine: Book) -> bool:
+    return mine.has_news
+
+
+def shared(mine: Book) -> bool:
+    return mine.shared
+
+
+def grants(mine: Book, now: float, write: bool = False, most: int = 100) -> int:
+    """How many calls it grants on its own at one time."""
+    for count in range(most):
+        if not mine.decide(Priority.INTERACTIVE, write, now, now).granted:
+            return count
+    return most
+
+
+def test_alone_it_may_use_all_that_is_left() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 10, names=("p0",))
+    mine.lose(NOW)
+    assert grants(mine, NOW) == 30
+    verdict = mine.decide(Priority.INTERACTIVE, False, NOW, NOW)
+    assert 60 < verdict.wait_s < 63
+
+
+def test_among_four_a_fourth_of_what_is_left() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 10)
+    mine.lose(NOW)
+    assert grants(mine, NOW) == 7
+    assert mine.used(NOW) == [17]
+    assert grants(mine, NOW + 62) == 10
+
+
+def test_one_that_never_heard_of_others_assumes_some() -> None:
+    mine = book(MINUTE)
+    mine.lose(NOW)
+    assert grants(mine, NOW) == 40 // UNHEARD_PROCESSES
+
+
+def test_what_others_may_have_been_granted_unheard_is_assumed_at_its_most() -> None:
+    mine = book(SPACING, MINUTE)
+    told_of(mine, 0, 0)
+    mine.lose(NOW + 1.0)
+    at = NOW + 1.0
+    granted = 0
+    for _ in range(2_000):
+        at += 0.005
+        granted += mine.decide(Priority.INTERACTIVE, False, at, at).granted
+    assert granted == (40 - 9) // 4  # nine fit into a second at most
+
+
+def test_where_the_limit_is_below_the_number_of_processes_they_take_turns() -> None:
+    few = Window(Limit(3, 1.0), False, 0.0)
+    books = [book(few, process=name) for name in PEERS]
+    for each in books:
+        told_of(each, 0)
+        each.lose(NOW)
+    at, log = NOW, []
+    for _ in range(2_000):
+        at += 0.004
+        log += [at for each in books if each.decide(Priority.INTERACTIVE, False, at, at).granted]
+    assert len(log) >= 15
+    assert min(later - sooner for sooner, later in zip(log, log[3:], strict=False)) > 1.0
+
+
+def test_between_the_turns_of_two_the_whole_margin_is_kept() -> None:
+    books = [book(SPACING, process=name) for name in PEERS[:2]]
+    for each in books:
+        told_of(each, 0, names=PEERS[:2])
+        each.lose(NOW)
+    log = []
+    for step in range(3_000):
+        at, late = NOW + 1.0 + step * 0.001, step % 7 == 3
+        for each in books[:: -1 if late else 1]:
+            if (step // 40) % 3 != 1 and each.decide(Priority.INTERACTIVE, False, at, at).granted:
+                log.append(at)
+    assert len(log) > 5
+    assert min(b - a for a, b in pairwise(log)) >= 0.125
+
+
+def test_turns_follow_the_ledgers_clock_and_not_that_of_the_wall() -> None:
+    turn_s = SPACING.keep_s() + 0.025
+    one, other = (book(SPACING, process=name) for name in ("p0", "p1"))
+    for each, ahead in ((one, 0.0), (other, 77.7)):
+        heard = answer(usage=[(0, 0)], names=PEERS[:2], now_s=NOW)
+        each.hear(heard, each.tell(NOW + ahead), NOW + ahead, NOW + ahead)
+        each.lose(NOW + ahead)
+    at = NOW + 1.0
+    first = at + one.decide(Priority.INTERACTIVE, False, at, 5.0).wait_s
+    second = at + other.decide(Priority.INTERACTIVE, False, at + 77.7, 9.0).wait_s
+    apart = (second - first) % (2 * turn_s)
+    assert min(apart, 2 * turn_s - apart) >= SPACING.keep_s() - 0.001
+
+
+def test_a_slow_answer_does_not_spoil_the_clock_and_a_late_question_renews_it() -> None:
+    mine = book(SPACING)
+    told_of(mine, 0)
+    slow = answer(usage=[(0, 0)], names=PEERS, now_s=NOW + 1.0)
+    mine.hear(slow, mine.tell(NOW), NOW, NOW + 0.04)
+    assert mine.tell(NOW).ledger_s == NOW
+    mine.late(5_000.0, NOW, NOW + 0.04)
+    assert mine.tell(NOW).ledger_s == pytest.approx(5_000.0 - 0.02)
+
+
+def test_stricter_limits_cost_turns_and_shares() -> None:
+    mine = book(SPACING)
+    told_of(mine, 0, names=("p0", "p1"))
+    mine.refused(NOW, 0.1)
+    mine.lose(NOW)
+    at, log = NOW + 1.0, []
+    for _ in range(600):
+        at += 0.005
+        if mine.decide(Priority.INTERACTIVE, False, at, at).granted:
+            log.append(at)
+    assert len(log) > 2
+    assert min(b - a for a, b in pairwise(log)) >= 2 * 0.1 / 0.81
+
+
+def test_writes_that_are_used_up_leave_reads_alone() -> None:
+    mine = book(MINUTE, WRITES)
+    told_of(mine, 0, 0)
+    mine.lose(NOW)
+    assert grants(mine, NOW, write=True) == 2
+    denied = mine.decide(Priority.INTERACTIVE, True, NOW, NOW)
+    assert (denied.granted, denied.writes_only) == (False, True)
+    assert mine.decide(Priority.INTERACTIVE, False, NOW, NOW) == Verdict(True)
+
+
+def test_background_has_the_smaller_share_of_a_share() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 0)
+    mine.lose(NOW)
+    count = 0
+    while mine.decide(Priority.BACKGROUND, False, NOW, NOW).granted:
+        count += 1
+    assert count == 5
+
+
+def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 0)
+    mine.lose(NOW)
+    assert not news(mine)
+    assert grants(mine, NOW, most=2) == 2
+    assert news(mine)
+    first = mine.tell(NOW)
+    assert first.accounts[0].granted.used == 2
+    assert not news(mine)
+    grants(mine, NOW, most=1)
+    mine.untell(first)
+    assert mine.tell(NOW + 1).accounts[0].granted.used == 3
+    assert mine.tell(NOW + 1).accounts[0].granted.used == 0
+
+
+def test_its_own_calls_are_not_counted_twice_when_accounts_are_shared_again() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 5)
+    mine.lose(NOW)
+    assert grants(mine, NOW, most=3) == 3
+    now = NOW + 30
+    mine.hear(answer(usage=[(9, 9)], names=PEERS, now_s=now), mine.tell(now), now, now)
+    assert mine.used(now) == [9]
+    assert mine.used(NOW + 62.0) == [1]  # only the one that it heard of later
+    assert shared(mine)
+
+
+def test_calls_that_left_the_window_of_the_ledger_leave_here() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 20)
+    mine.hear(answer(usage=[(4, 22)], names=PEERS), mine.tell(NOW + 9), NOW + 9, NOW + 9)
+    assert mine.used(NOW + 9) == [4]
+    assert mine.used(NOW + 65) == [2]
+
+
+def test_while_accounts_settle_each_keeps_to_its_share_and_is_quiet_at_the_end() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 20)
+    assert shared(mine)
+    settling = answer(usage=[(20, 20)], names=("p0", "p9"), granted=None, settling_s=1.0)
+    mine.hear(settling, mine.tell(NOW), NOW, NOW)
+    assert not shared(mine)
+    assert mine.processes == 5
+    assert grants(mine, NOW) == 4
+    quiet = mine.decide(Priority.INTERACTIVE, False, NOW + 1.0 - QUIET_S + 0.01, NOW)
+    assert not quiet.granted
+
+
+def test_a_lost_epoch_is_seeded_with_all_that_is_known_and_its_pause() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 20)
+    mine.refused(NOW, 30.0)
+    mine.tell(NOW)
+    empty = answer(usage=[(0, 0)], names=("p0",), granted=None, settling_s=2.5, epoch="e2")
+    mine.hear(empty, mine.tell(NOW), NOW, NOW)
+    assert news(mine)
+    assert mine.strictness.paused_s(NOW) == 30.0
+    told = mine.tell(NOW)
+    assert (told.epoch, told.seeds_for) == ("e1", "e2")
+    assert told.accounts[0].seed.used == told.accounts[0].ever == 20
+    assert (told.paused_s, told.factor) == (30.0, 0.8)
+    seeded = answer(
+        usage=[(20, 20)], granted=None, settling_s=2.5, epoch="e2", paused_s=30.0, factor=0.8
+    )
+    mine.hear(seeded, told, NOW, NOW)
+    assert not news(mine)
+    assert mine.used(NOW) == [20]
+    assert mine.processes == 4  # who was there before may still be there
+    told_of(mine, 25, epoch="e2", now=NOW + 3)
+    assert mine.used(NOW + 3) == [25]
+
+
+def test_a_pause_seen_here_outlives_an_answer_that_knows_nothing_of_it() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 0)
+    told = mine.tell(NOW)
+    mine.refused(NOW, 5.0)
+    mine.hear(answer(usage=[(0, 0)], names=PEERS), told, NOW, NOW)
+    assert mine.strictness.paused_s(NOW) == 5.0
+    assert mine.tell(NOW).paused_s == 5.0
+    mine.hear(answer(usage=[(0, 0)], names=PEERS, paused_s=9.0), told, NOW, NOW)
+    assert mine.strictness.paused_s(NOW) == 9.0
+
+
+def test_time_without_the_ledger_is_counted_from_its_first_failure() -> None:
+    mine = book(MINUTE)
+    assert mine.tell(NOW).away_s == 0.0
+    told_of(mine, 0)
+    mine.lose(NOW + 5)
+    mine.lose(NOW + 6)
+    assert mine.tell(NOW + 7).away_s == 2.0
+    told_of(mine, 0, now=NOW + 8)
+    assert mine.tell(NOW + 9).away_s == 0.0
+
+
+def test_a_queue_makes_the_least_wait_longer() -> None:
+    mine = book(SPACING, MINUTE, WRITES)
+    told_of(mine, 0, 0, 0)
+    wait = mine.least_wait_s
+    assert wait(Priority.INTERACTIVE, False, (0, 0), NOW) == 0.0
+    assert wait(Priority.INTERACTIVE, False, (20, 0), NOW) == pytest.approx(2.0)
+    assert wait(Priority.BACKGROUND, False, (20, 0), NOW) == 60.0
+    assert wait(Priority.INTERACTIVE, False, (20, 8), NOW) == pytest.approx(2.0)
+    assert wait(Priority.INTERACTIVE, True, (20, 8), NOW) == 60.0
+    mine.lose(NOW)
+    assert wait(Priority.INTERACTIVE, False, (10, 0), NOW) == 60.0
+    mine.refused(NOW, 200.0)
+    assert wait(Priority.INTERACTIVE, False, (0, 0), NOW) == 200.0
+
+
+def test_a_process_that_is_not_on_the_list_has_a_turn_all_the_same() -> None:
+    stranger = book(SPACING, process="stranger")
+    stranger.lose(NOW)
+    at = NOW
+    for _ in range(400):
+        at += 0.005
+        if stranger.decide(Priority.INTERACTIVE, False, at, at).granted:
+            return
+    raise AssertionError("never had a turn")

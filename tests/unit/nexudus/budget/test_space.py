@@ -1,0 +1,334 @@
+"""Who waits, who is turned away and how often the ledger is asked; time is in the test's hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from bff.errors import Overloaded, StoreUnavailable
+from bff.limits import Limit
+from bff.nexudus.budget.budgets import SpaceBudgets
+from bff.nexudus.budget.config import BudgetConfig
+from bff.nexudus.budget.contract import Priority, Urgency
+from tests.support.budget_ledger import ScriptedLedger, raw
+from tests.support.manual_time import ManualTime, settled
+
+SPACE = "north"
+OF_A_REQUEST = ContextVar("of_a_request", default="nobody's")
+CONFIG = BudgetConfig(calls=(Limit(10, 1.0),), writes=())
+
+
+class Desk:
+    """One process's budget over a scripted ledger; `answers` are given in turn, the last for ever.
+
+    An answer that is an exception is raised.
+    """
+
+    def __init__(self) -> None:
+        self.time = ManualTime()
+        self.answers: list[list[Any] | Exception] = [raw(1)]
+        self.ledger = ScriptedLedger(self._reply)
+        self.budgets = self.of(CONFIG)
+        self.calls: list[asyncio.Task[None]] = []
+
+    def of(self, config: BudgetConfig) -> SpaceBudgets:
+        return SpaceBudgets(config, [SPACE], self.ledger, process="p0", clock=self.time)
+
+    def _reply(self, args: Sequence[str | bytes | int]) -> list[Any]:
+        answer = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def call(
+        self,
+        priority: Priority | Urgency = Priority.INTERACTIVE,
+        *,
+        write: bool = False,
+        within_s: float = 10.0,
+    ) -> asyncio.Task[None]:
+        """A call that has got as far as it can without time passing."""
+        urgency = priority if isinstance(priority, Urgency) else Urgency(priority)
+        spending = self.budgets.spend(SPACE, urgency, write=write, within_s=within_s)
+        task = asyncio.create_task(spending)
+        self.calls.append(task)
+        await settled()
+        return task
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    opened = Desk()
+    yield opened
+    await opened.budgets.aclose()
+    await asyncio.gather(*opened.calls, return_exceptions=True)
+
+
+def refusal(task: asyncio.Task[None]) -> Overloaded:
+    error = task.exception()
+    assert isinstance(error, Overloaded)
+    return error
+
+
+async def test_an_idle_budget_costs_one_question_a_call(desk: Desk) -> None:
+    for _ in range(3):
+        assert (await desk.call()).done()
+    assert desk.ledger.questions == len(desk.ledger.asked) == 3
+
+
+async def test_one_question_is_under_way_at_a_time_and_nothing_spins(desk: Desk) -> None:
+    desk.ledger.gate.clear()
+    tasks = [await desk.call() for _ in range(5)]
+    assert len(desk.ledger.asked) == 1
+    desk.answers = [raw(0, wait_ms=400)]
+    desk.ledger.gate.set()
+    await settled()
+    assert len(desk.ledger.asked) == 1
+    await desk.time.advance(0.39)
+    assert len(desk.ledger.asked) == 1
+    desk.answers = [raw(1)]
+    await desk.time.advance(0.02)
+    assert all(task.done() for task in tasks)
+    assert len(desk.ledger.asked) == 6
+
+
+async def test_a_wait_beyond_the_deadline_is_refused_at_once_and_so_is_who_comes_next(
+    desk: Desk,
+) -> None:
+    desk.answers = [raw(0, wait_ms=30_000)]
+    first = await desk.call(Priority.FORWARDED)
+    assert refusal(first).retry_after_s == 30
+    assert "spent" in str(refusal(first))
+    assert refusal(await desk.call(Priority.BACKGROUND)).retry_after_s == 30
+    assert desk.ledger.questions == 1
+    assert (await desk.call(Priority.INTERACTIVE)).done()
+    assert desk.ledger.questions == 2
+
+
+async def test_a_deadline_ends_the_wait(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=5)]
+    patient, hasty = await desk.call(within_s=5.0), await desk.call(within_s=0.4)
+    for _ in range(3):
+        await desk.time.advance(0.13)
+    assert not hasty.done()
+    await desk.time.advance(0.02)
+    assert refusal(hasty).retry_after_s == 1
+    assert not patient.done()
+
+
+async def test_a_queue_that_is_too_long_is_not_joined(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=500)]
+    for _ in range(20):
+        await desk.call(within_s=5.0)
+    assert refusal(await desk.call(within_s=1.5)).retry_after_s == 2
+    assert not (await desk.call(within_s=2.5)).done()
+
+
+async def test_a_pause_turns_away_who_cannot_outlast_it(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=100)]
+    hasty, patient = await desk.call(within_s=2.0), await desk.call(within_s=60.0)
+    desk.answers = [raw(0, wait_ms=5_000, paused_ms=5_000)]
+    with capture_logs() as lines:
+        await desk.budgets.throttled(SPACE, 5.0)
+        await desk.budgets.throttled(SPACE, 5.0)
+    await settled()
+    assert (refusal(hasty).retry_after_s, str(refusal(hasty)).count("pause")) == (5, 1)
+    assert not patient.done()
+    assert [line["event"] for line in lines] == ["space_paused"]
+    assert (lines[0]["space"], lines[0]["seconds"], lines[0]["factor"]) == (SPACE, 5.0, 0.8)
+    assert desk.budgets.is_short(SPACE)
+    assert desk.budgets.standing(SPACE).paused_s == 5.0
+
+
+async def test_an_arrival_that_is_more_urgent_is_asked_for_at_once_one_that_is_not_waits(
+    desk: Desk,
+) -> None:
+    desk.answers = [raw(0, wait_ms=900)]
+    await desk.call(Priority.FORWARDED)
+    await desk.call(Priority.BACKGROUND)
+    assert desk.ledger.questions == 1
+    await desk.call(Priority.INTERACTIVE)
+    assert desk.ledger.questions == 2
+    assert desk.ledger.asked[-1][1] == Priority.INTERACTIVE
+    assert desk.ledger.asked[-1][4:6] == [0, 1]
+
+
+async def test_one_that_becomes_urgent_goes_before_others(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=500)]
+    before = await desk.call(Priority.FORWARDED)
+    urgency = Urgency(Priority.BACKGROUND)
+    rising = await desk.call(urgency)
+    desk.answers = [raw(1), raw(0, wait_ms=500)]
+    urgency.raise_to(Priority.INTERACTIVE)
+    await settled()
+    assert rising.done()
+    assert not before.done()
+    urgency.raise_to(Priority.INTERACTIVE)  # it waits no more: nobody is asked for
+    assert desk.ledger.questions == 3
+
+
+async def test_writes_that_wait_for_their_own_limits_let_reads_pass(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=8_000, writes_only=True), raw(1)]
+    write = await desk.call(Priority.FORWARDED, write=True)
+    read = await desk.call(Priority.BACKGROUND)
+    assert read.done()
+    assert not write.done()
+    assert desk.ledger.questions == 2
+    desk.answers = [raw(1)]
+    await desk.time.advance(1.0)
+    assert write.done()
+
+
+async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: Desk) -> None:
+    desk.ledger.gate.clear()
+    gone, there = await desk.call(), await desk.call()
+    gone.cancel()
+    await settled()
+    desk.answers = [raw(1), raw(0, wait_ms=900)]
+    desk.ledger.gate.set()
+    await settled()
+    assert gone.cancelled()
+    assert there.done()
+    assert desk.ledger.questions == 1
+    desk.ledger.gate.clear()
+    alone = await desk.call()
+    alone.cancel()
+    await settled()
+    desk.ledger.gate.set()
+    await settled()
+    assert not (await desk.call()).done()
+
+
+async def test_a_grant_that_comes_with_the_cancellation_is_passed_on(desk: Desk) -> None:
+    desk.ledger.gate.clear()
+    gone, there = await desk.call(), await desk.call()
+    desk.answers = [raw(1), raw(0, wait_ms=900)]
+    desk.ledger.gate.set()
+    # Until the grant is there and its caller has not run since.
+    caller = next(iter(desk.budgets._spaces[SPACE]._waiting))
+    while not caller.turn.done():  # noqa: ASYNC110 - the very step after it is what counts
+        await asyncio.sleep(0)
+    gone.cancel()
+    await settled()
+    assert gone.cancelled()
+    assert there.done()
+    assert there.exception() is None
+
+
+async def test_while_the_ledger_is_away_calls_go_on_and_it_is_said_once(desk: Desk) -> None:
+    desk.answers = [raw(1, used=1)]
+    await desk.budgets.start()
+    await desk.call()
+    with capture_logs() as lines:
+        desk.answers = [StoreUnavailable("away")]
+        granted = [(await desk.call(within_s=0.5)).exception() for _ in range(12)]
+        assert granted.count(None) == 9
+        assert not desk.budgets.standing(SPACE).shared
+        desk.answers = [raw(1, used=1)]
+        await _seconds(desk, 0.3)
+        assert (await desk.call(within_s=0.5)).exception() is None
+    assert [line["event"] for line in lines] == ["budget_local", "budget_shared"]
+    assert desk.ledger.asked[-2][-1] == 9  # told once, and not again with the next question
+    assert len(desk.ledger.asked[-1]) < len(desk.ledger.asked[-2])
+    assert desk.budgets.standing(SPACE).shared
+
+
+async def test_a_question_that_came_too_late_is_put_again_once(desk: Desk) -> None:
+    await desk.call()
+    desk.answers = [[3, b"2000000"], raw(1)]
+    assert (await desk.call()).exception() is None
+    assert desk.budgets.standing(SPACE).shared
+    assert desk.ledger.asked[-1][11] == 2_000_250
+    desk.answers = [[3, b"2000000"]]
+    assert (await desk.call()).exception() is None
+    assert not desk.budgets.standing(SPACE).shared
+    assert len(desk.ledger.asked) == 5
+
+
+async def test_a_defect_reaches_whoever_waits_and_the_next_call_starts_anew(desk: Desk) -> None:
+    desk.answers = [KeyError("defect")]
+    with capture_logs() as lines:
+        assert isinstance((await desk.call()).exception(), KeyError)
+    assert [line["event"] for line in lines] == ["budget_failed"]
+    desk.answers = [raw(1)]
+    assert (await desk.call()).exception() is None
+
+
+async def test_the_ledger_is_not_asked_in_the_name_of_one_request(desk: Desk) -> None:
+    seen = []
+
+    def reply(args: Sequence[str | bytes | int]) -> list[Any]:
+        seen.append(OF_A_REQUEST.get())
+        return raw(1)
+
+    desk.ledger.reply = reply
+    OF_A_REQUEST.set("spent")
+    await desk.call()
+    await desk.budgets.throttled(SPACE, 1.0)
+    assert seen == ["nobody's", "nobody's"]
+
+
+async def test_without_accounting_pauses_are_looked_for_ten_times_a_second(desk: Desk) -> None:
+    desk.budgets = desk.of(BudgetConfig(enabled=False))
+    desk.answers = [raw(1, windows=0)]
+    for _ in range(50):
+        assert (await desk.call(write=True)).exception() is None
+    assert desk.ledger.questions == 1
+    await desk.time.advance(0.11)
+    desk.answers = [raw(0, windows=0, wait_ms=2_000, paused_ms=2_000)]
+    assert refusal(await desk.call(within_s=1.0)).retry_after_s == 2
+
+
+async def test_it_tells_that_it_lives_often_while_busy_and_seldom_while_idle(desk: Desk) -> None:
+    await desk.budgets.start()
+    assert len(desk.ledger.asked) == 1
+    await _seconds(desk, 10.0)
+    assert 2 <= len(desk.ledger.asked) - 1 <= 3
+    await desk.call()
+    asked = len(desk.ledger.asked)
+    await _seconds(desk, 10.0)
+    assert 8 <= len(desk.ledger.asked) - asked <= 10
+    desk.answers = [StoreUnavailable("away")]
+    await _seconds(desk, 1.5)
+    asked = len(desk.ledger.asked)
+    await _seconds(desk, 1.0)
+    assert len(desk.ledger.asked) - asked == 4
+
+
+async def test_a_heartbeat_outlives_a_defect(desk: Desk) -> None:
+    await desk.budgets.start()
+    desk.answers = [KeyError("defect"), raw(1)]
+    with capture_logs() as lines:
+        await _seconds(desk, 12.0)
+    assert [line["event"] for line in lines] == ["budget_failed"]
+    assert len(desk.ledger.asked) >= 3
+
+
+async def test_closing_turns_everybody_away_and_nobody_comes_in(desk: Desk) -> None:
+    await desk.budgets.start()
+    desk.answers = [raw(0, wait_ms=500)]
+    waiting = await desk.call()
+    await desk.budgets.aclose()
+    assert "shutting down" in str(refusal(waiting))
+    assert refusal(await desk.call()).retry_after_s == 1
+
+
+async def test_little_left_is_short_and_spacing_alone_is_not(desk: Desk) -> None:
+    desk.budgets = desk.of(BudgetConfig(calls=(Limit(1, 1.0), Limit(10, 1.0)), writes=()))
+    desk.answers = [raw(1, windows=2, used=8)]
+    await desk.call()
+    assert not desk.budgets.is_short(SPACE)
+    desk.answers = [raw(1, windows=2, used=9)]
+    await desk.call()
+    assert desk.budgets.is_short(SPACE)
+    assert [each.used for each in desk.budgets.standing(SPACE).windows] == [9, 9]
+
+
+async def _seconds(desk: Desk, seconds: float) -> None:
+    for _ in range(round(seconds / 0.05)):
+        await desk.time.advance(0.05)
