@@ -9,7 +9,7 @@ PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check figures soak lock clean
+.PHONY: help setup setup-test run test check figures soak simulate lock clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ figures: setup-test  ## Measure sizes, added latency and warm throughput (a minu
 
 soak: setup-test  ## Random faults under load, ten minutes; SOAK_S=60 SOAK_SEED=1
 	@$(BIN)/python -m tests.soak
+
+simulate: setup-test  ## Monday morning of 2,000 members in virtual time, into docs/ (minutes); SIM_MEMBERS=500
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulate
 
 lock: setup-test  ## Pin all dependencies anew, with hashes
 	@$(PIP) install pip-tools

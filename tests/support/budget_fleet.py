@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -58,6 +58,7 @@ class Member:
     budget: SpaceBudgets
     store: GuardedStore
     log: Log
+    connecting_s: Callable[[], float] | None = None
 
     async def call(
         self,
@@ -68,9 +69,13 @@ class Member:
         space: str = SPACE,
     ) -> float:
         """Spend one call; returns when it was granted (monotonic)."""
-        await self.budget.spend(space, Urgency(priority), write=write, within_s=within_s)
+        grant = await self.budget.spend(space, Urgency(priority), write=write, within_s=within_s)
+        if self.connecting_s:
+            await asyncio.sleep(self.connecting_s())
         now = time.monotonic()
-        self.log.grants.append((now, write))
+        if grant.lasts(now):
+            self.log.grants.append((now, write))
+        grant.sent(time.monotonic())
         return now
 
     async def shares(self, space: str = SPACE) -> None:

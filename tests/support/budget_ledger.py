@@ -19,6 +19,8 @@ def answer(
     settling_s: float = 0.0,
     paused_s: float = 0.0,
     factor: float = 1.0,
+    stretch: float = 1.0,
+    asked_at: float = 1_000.0,
 ) -> Heard:
     """An answer, read."""
     return Heard(
@@ -27,11 +29,14 @@ def answer(
         writes_only=False,
         paused_s=paused_s,
         factor=factor,
+        stretch=stretch,
         settling_s=settling_s,
+        gap_s=0.1,
         epoch=epoch,
         now_s=now_s,
         usage=tuple(usage),
         processes=tuple(names),
+        asked_at=asked_at,
     )
 
 
@@ -46,7 +51,7 @@ def raw(
     names: Sequence[str] = ("p0",),
 ) -> list[Any]:
     """An answer as the script gives it."""
-    head = [status, wait_ms, int(writes_only), paused_ms, 1000, 0, b"e1", b"1000000"]
+    head = [status, wait_ms, int(writes_only), paused_ms, 1000, 1000, 0, 100, b"e1", b"1000000"]
     return [*head, *(used, used) * windows, *(name.encode() for name in names)]
 
 

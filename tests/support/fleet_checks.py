@@ -9,14 +9,14 @@ Any status but 200 and 304 is then an *error while an answer could be had*, as i
 not complete. When Redis and Nexudus both fail, or nobody has been answered yet, an error is told as
 it is: it still must be one of those that mean trouble, and come in time.
 
-In process alone nothing is promised: what a worker that hears no invalidations holds is dropped by
+Calls that pass through have no second source: an error is avoidable while all is well. In process
+alone nothing is promised: what a worker that hears no invalidations holds is dropped by
 design after the lease, or the cap in age.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -61,13 +61,12 @@ class Kind(Enum):
     REVOKED = "revoked token"
 
 
-DOCUMENTS: Final[Mapping[Kind, frozenset[str]]] = {
-    Kind.BOOTSTRAP: frozenset(("profiles", "related")),
-    Kind.MOBILE: frozenset(("profiles", "related")),
-    Kind.PROFILES: frozenset(("profiles",)),
-    Kind.RELATED: frozenset(("profiles", "related")),
-}
-"""What an answer is made of, or needs as proof; kinds that are not here are not cached."""
+LISTED: Final = "profiles"
+
+
+def related_of(coworker: int | None) -> str:
+    """The name of one related list among the documents of a session."""
+    return f"related {coworker}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +125,17 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request of a session. `coworker`: whose related list is asked for."""
+    """One request of a session. `coworker`: whose related list is asked for by itself.
+
+    `about`: the profile that was thought to be active, or that one.
+    """
 
     session: Session
     kind: Kind
     target: str
     coworker: int | None = None
     validator: str = ""
+    about: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +152,14 @@ class Ground:
         Without Redis, or just after, everything is asked anew at once: that the budget has no call
         for it in time counts as failing, too.
         """
-        refilling = reply.began < self.redis_calm_since + self.terms.fresh_or_stale_s
-        if Trouble.NEXUDUS in self.troubles or (self.redis_calm_since and refilling):
+        if Trouble.NEXUDUS in self.troubles or self.refilling(reply):
             return self.terms.while_failing_s
         return self.terms.fresh_or_stale_s
+
+    def refilling(self, reply: Reply) -> bool:
+        """Whether Redis is, or was a moment ago, in trouble."""
+        calm = self.redis_calm_since
+        return calm > 0 and reply.began < calm + self.terms.fresh_or_stale_s
 
     def could_be_had(self, ask: Ask, reply: Reply) -> bool:
         """See the head of this page."""
@@ -160,11 +167,12 @@ class Ground:
             return True
         if Trouble.REDIS in self.troubles or Trouble.PROCESS in self.troubles:
             return False
-        return all(self._is_stored(ask.session, name, reply) for name in DOCUMENTS[ask.kind])
+        needed = [LISTED] if ask.kind is Kind.PROFILES else [LISTED, related_of(ask.about)]
+        return all(self._is_stored(ask.session, name, reply) for name in needed)
 
     def _is_stored(self, session: Session, name: str, reply: Reply) -> bool:
         at = session.stored.get(name)
-        window = self.terms.profiles if name == "profiles" else self.terms.related
+        window = self.terms.profiles if name == LISTED else self.terms.related
         usable_s = window[0] * 0.9 + window[2] - 1
         # A worker that was alone may have been holding it, until its copies were too old.
         since = self.redis_calm_since + self.terms.l1_max_age_s if self.redis_calm_since else 0.0
@@ -180,7 +188,7 @@ def check(ask: Ask, reply: Reply, ground: Ground) -> list[Fault]:
         case Kind.GARBAGE:
             return found + _check_refused(reply, ground, "a garbage token")
         case Kind.FORWARDED:
-            return found + _check_forwarded(reply, ground)
+            return found + check_forwarded(reply, ground)
         case Kind.REVOKED:
             return found + _check_revoked(ask, reply, ground)
         case _:
@@ -222,11 +230,18 @@ def _check_cut(reply: Reply, ground: Ground) -> list[Fault]:
     return [] if Trouble.PROCESS in ground.troubles else [Fault(Wrong.LOST, _told(reply))]
 
 
-def _check_forwarded(reply: Reply, ground: Ground) -> list[Fault]:
-    if reply.status == 200 or Trouble.NEXUDUS in ground.troubles:
+def check_forwarded(reply: Reply, ground: Ground) -> list[Fault]:
+    """What passes through has no second source, and the rest of the budget.
+
+    While everything is asked anew, there may be nothing left for it. A 409 is Nexudus' own answer;
+    what it refuses as too much is counted apart.
+    """
+    if reply.status in (200, 409) or Trouble.NEXUDUS in ground.troubles:
         return []
     if reply.status == CUT:
         return _check_cut(reply, ground)
+    if reply.status == 503 and ground.refilling(reply):
+        return []
     wrong = Wrong.AVOIDABLE if reply.status in TROUBLED else Wrong.STATUS
     return [Fault(wrong, f"passed through: {_told(reply)}")]
 
@@ -294,8 +309,13 @@ def _check_body(ask: Ask, reply: Reply, ground: Ground) -> list[Fault]:
 
 def _note_stored(ask: Ask, reply: Reply, ground: Ground) -> None:
     """Which documents are surely in Redis now: those that were just found or stored there."""
-    cache = reply.headers.get("cache-status", "")
+    session, cache = ask.session, reply.headers.get("cache-status", "")
     sure = "; stored" in cache or cache.endswith("detail=l2")
-    if sure and Trouble.REDIS not in ground.troubles:
-        for name in DOCUMENTS[ask.kind] if ask.kind is not Kind.RELATED else ("related",):
-            ask.session.stored[name] = reply.ended - reply.age_s - 1
+    if not sure or Trouble.REDIS in ground.troubles or reply.began < session.member.dropped_until:
+        return
+    shown = session.etags[ask.target][reply.headers["etag"]]
+    at = reply.ended - reply.age_s - 1
+    if ask.kind is not Kind.RELATED:
+        session.stored[LISTED] = at
+    if ask.kind is not Kind.PROFILES:
+        session.stored[related_of(shown)] = at

@@ -39,8 +39,9 @@ class Reply:
 
     @property
     def from_cache(self) -> bool:
-        """Whether Nexudus was not waited for."""
-        return self.headers.get("cache-status", "").startswith("bff; hit")
+        """Whether Nexudus was not waited for, be it in vain."""
+        cache = self.headers.get("cache-status", "")
+        return cache.startswith("bff; hit") and not cache.endswith("stale-if-error")
 
 
 class App:

@@ -8,10 +8,15 @@ from typing import Final
 
 from tests.support.fleet import GATEWAYS, WORKERS, Terms
 from tests.support.fleet_checks import Wrong
+from tests.support.fleet_figures import Phase
 from tests.support.fleet_run import Run
 
 BUSY_S: Final = 0.25
 """What a machine that does other things at the same time may add to any wait."""
+
+OVERTAKEN: Final = 3
+"""Calls that may reach Nexudus too close to the one before: they follow four times as close as is
+documented here, and a busy machine holds some of them up on their way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +32,29 @@ def _counted(wrong: Wrong) -> Expectation:
     return Expectation(wrong.value, lambda run: run.load.figures.total(wrong), 0)
 
 
+def _without_redis(run: Run) -> list[Phase]:
+    return [each for each in run.load.figures.phases if each.name in run.redis_back_s]
+
+
 def _slowest_cached_without_redis(run: Run) -> float:
-    phases = [each for each in run.load.figures.phases if each.name in run.redis_back_s]
-    return max((each.slowest_cached_s for each in phases), default=0.0)
+    return max((each.slowest_cached_s for each in _without_redis(run)), default=0.0)
 
 
-def _refused_percent(run: Run) -> float:
-    calls = sum(phase.calls for phase in run.load.figures.phases)
-    return 100 * run.overruns / max(1, calls)
+def _slowest_without_redis(run: Run) -> float:
+    """Each process drops what it holds when it cannot hear the others, so all is asked anew."""
+    return max((each.slowest_s for each in _without_redis(run)), default=0.0)
 
 
 EXPECTED: Final = (
     *map(_counted, Wrong),
+    Expectation("processes that did not end or begin well", lambda run: len(run.mishaps), 0),
     Expectation("flights of one key at once", lambda run: run.flights["well"], 1),
     Expectation(
         "flights of one key at once while Redis fails: one in each process",
         lambda run: run.flights["redis"],
         GATEWAYS * WORKERS,
     ),
-    Expectation("calls in a hundred refused as too many", _refused_percent, 2.0),
+    Expectation("calls refused as too many", lambda run: run.overruns, OVERTAKEN),
     Expectation(
         "seconds until Redis is used again",
         lambda run: max(run.redis_back_s.values(), default=0.0),
@@ -56,7 +65,17 @@ EXPECTED: Final = (
         _slowest_cached_without_redis,
         Terms().redis_timeout_s + BUSY_S,
     ),
+    Expectation(
+        "seconds of the slowest answer while Redis fails",
+        _slowest_without_redis,
+        Terms().deadline_s + BUSY_S,
+    ),
 )
+
+
+def summary(run: Run) -> str:
+    """Every figure, and what it may be."""
+    return "\n".join(f"{each.name}: {each.of(run):.3g} of {each.most:.3g}" for each in EXPECTED)
 
 
 def unmet(run: Run) -> list[str]:

@@ -21,7 +21,8 @@ _HEAD: Final = (
 class Phase:
     """One phase. `errors` are those that are in order; `calls`, `overruns`: seen by Nexudus.
 
-    `slowest_cached_s`: of the answers for which nobody waited for Nexudus.
+    `slowest_cached_s`: of the answers for which nobody waited for Nexudus; related lists are not
+    among them, since a hit may have waited for the proof of its caller.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Phase:
         elif reply.took_s > self.slowest_s:
             self.slowest_s = reply.took_s
             self.slowest = f"{what} {reply.status} {reply.headers.get('cache-status', '')[5:]}"
-        if reply.from_cache and reply.status in GOOD:
+        if reply.from_cache and reply.status in GOOD and what != "related":
             self.slowest_cached_s = max(self.slowest_cached_s, reply.took_s)
 
     def line(self) -> str:

@@ -36,6 +36,7 @@ class Member:
     """Somebody, with everything that Nexudus tells of them.
 
     `profiles`: the profile list by active profile, without its token. `related`: by coworker.
+    `dropped_until`: until then, what is stored may be dropped because of a write.
     """
 
     user_id: int
@@ -43,6 +44,7 @@ class Member:
     profiles: Mapping[int, Json]
     related: Mapping[int, Json]
     history: list[Switching] = field(default_factory=list)
+    dropped_until: float = 0.0
 
     def may_be_active(self, began: float, ended: float) -> set[int]:
         """The profiles that an answer may show as active, given and taken at those moments."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from bff.sandbox.auth import token_digest
 from tests.support.fleet_course import Event
+from tests.support.fleet_faults import FaultyRun
 from tests.support.fleet_figures import Phase
 from tests.support.fleet_load import Load
 from tests.support.fleet_weather import Trouble
@@ -30,7 +31,8 @@ class Run:
 
     `flights`: of one key at once at most, while all was well and while Redis failed. `overruns`:
     calls that Nexudus refused because there were too many, those aside that arrived late or in
-    heaps because its line was at fault. `windows`: its throttle, as it tells.
+    heaps because its line was at fault. `windows`: its throttle, as it tells. `mishaps`: what was
+    wrong around the answers.
     """
 
     load: Load
@@ -38,6 +40,7 @@ class Run:
     flights: dict[str, int] = field(default_factory=lambda: {"well": 1, "redis": 1})
     overruns: int = 0
     windows: list[dict[str, Any]] = field(default_factory=list)
+    mishaps: list[str] = field(default_factory=list)
     overlaps: list[str] = field(default_factory=list)
     _calls: int = 0
     _refused: int = 0
@@ -55,9 +58,12 @@ class Run:
         load = self.load
         phase = load.figures.begin(event.name)
         with load.weather.troubled(*event.kinds) as spell:
-            async with event.happening(load) as note:
-                phase.note = note or ""
-                await self._pass(event.seconds)
+            try:
+                async with event.happening(load) as note:
+                    phase.note = note or ""
+                    await self._pass(event.seconds)
+            except FaultyRun as fault:
+                self.mishaps.append(f"{event.name}: {fault}")
             over = monotonic()
             if event.kinds & {Trouble.REDIS, Trouble.PROCESS}:
                 back_s = await load.fleet.redis_used(REDIS_PATIENCE_S)
@@ -84,6 +90,7 @@ class Run:
                 f"flights of one key at once: {self.flights}",
                 *(f"throttle: {window}" for window in self.windows),
                 *self.overlaps[:_TOLD],
+                *self.mishaps[:_TOLD],
                 figures.faults(),
             ]
         )

@@ -54,6 +54,7 @@ class Stampede:
 @asynccontextmanager
 async def gathered(fleet: Fleet, callers: int = CALLERS) -> AsyncIterator[Stampede]:
     """The callers, connected."""
+    _allow_open_files(2 * callers)
     (token,) = await minted(fleet.nexudus, _JANE)
     connections: list[RawConnection] = []
     try:
@@ -66,3 +67,15 @@ async def gathered(fleet: Fleet, callers: int = CALLERS) -> AsyncIterator[Stampe
     finally:
         for connection in connections:
             connection.leave()
+
+
+def _allow_open_files(number: int) -> None:
+    """Raise this process' limit if it is lower; elsewhere than on Unix there is none."""
+    try:
+        import resource  # noqa: PLC0415 - Unix only
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        most = number if hard == resource.RLIM_INFINITY else min(number, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

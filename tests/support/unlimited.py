@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from dataclasses import dataclass, field
 
 from bff.errors import Overloaded
 from bff.nexudus.admission import FORWARDED, Admission, AdmissionPolicy, Intent
-from bff.nexudus.budget.contract import Priority, Standing, Urgency
+from bff.nexudus.budget.contract import Grant, Priority, Standing, Urgency
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.passthrough import Passage
 from bff.nexudus.retry import RetryPolicy
@@ -19,6 +20,7 @@ from bff.spaces import Space
 class Unlimited:
     """A budget that never runs out, unless a test says so. `spent`: space, priority, is a write.
 
+    `untils`: until when the next grants last; those given are in `grants`.
     While `open` is cleared every call waits; `shed` refuses them; pauses are only noted.
     """
 
@@ -29,11 +31,14 @@ class Unlimited:
     spent: list[tuple[str, Priority, bool]] = field(default_factory=list)
     within: list[float] = field(default_factory=list)
     pauses: list[tuple[str, float]] = field(default_factory=list)
+    untils: list[float] = field(default_factory=list)
+    grants: list[Grant] = field(default_factory=list)
+    blamed: list[Grant] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.open.set()
 
-    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> None:
+    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> Grant:
         self.within.append(within_s)
         if self.shed:
             raise Overloaded("spent", retry_after_s=7)
@@ -43,8 +48,11 @@ class Unlimited:
         finally:
             self.waiting -= 1
         self.spent.append((space, urgency.priority, write))
+        self.grants.append(Grant(self.untils.pop(0) if self.untils else math.inf, write))
+        return self.grants[-1]
 
-    async def throttled(self, space: str, retry_after_s: float) -> None:
+    async def throttled(self, space: str, retry_after_s: float, grant: Grant) -> None:
+        self.blamed.append(grant)
         self.pauses.append((space, retry_after_s))
 
     def is_short(self, space: str) -> bool:
@@ -53,7 +61,7 @@ class Unlimited:
 
     def standing(self, space: str) -> Standing:
         del space
-        return Standing((), 0.0, 1.0, shared=False)
+        return Standing((), 0.0, 1.0, 1.0, shared=False)
 
     async def start(self) -> None:
         """Shared with nobody."""

@@ -71,7 +71,7 @@ def wrongs(ask: Ask, answer: Reply, ground: Ground = WELL) -> list[Wrong]:
 
 
 def bootstrap(own: Session | None = None, **more: Any) -> Ask:
-    return Ask(own or session(), Kind.BOOTSTRAP, "/session/bootstrap", **more)
+    return Ask(own or session(), Kind.BOOTSTRAP, "/session/bootstrap", about=FIRST, **more)
 
 
 def test_the_own_document_is_right_in_whole_and_in_shape() -> None:
@@ -93,7 +93,16 @@ def test_an_error_while_nexudus_is_well_is_avoidable(ground: Ground) -> None:
     assert wrongs(bootstrap(), error, ground) == [Wrong.AVOIDABLE]
     garbage = Ask(session(), Kind.GARBAGE, "/session/bootstrap")
     assert wrongs(garbage, error, ground) == [Wrong.AVOIDABLE]
-    assert wrongs(replace(garbage, kind=Kind.FORWARDED), error, ground) == [Wrong.AVOIDABLE]
+
+
+def test_what_passes_through_may_find_nothing_left_while_all_is_asked_anew() -> None:
+    ask, error = Ask(session(), Kind.FORWARDED, "/api/public/x"), reply(503, retry_after=1)
+    assert wrongs(ask, error) == [Wrong.AVOIDABLE]
+    assert wrongs(ask, error, NEXUDUS_FAILS) == []
+    assert wrongs(ask, error, replace(WELL, redis_calm_since=99.0)) == []
+    assert wrongs(ask, reply(504), replace(WELL, redis_calm_since=99.0)) == [Wrong.AVOIDABLE]
+    assert wrongs(ask, reply(409)) == []
+    assert wrongs(ask, reply(CUT)) == [Wrong.LOST]
 
 
 def test_an_error_is_avoidable_while_redis_holds_the_answer() -> None:
@@ -102,6 +111,13 @@ def test_an_error_is_avoidable_while_redis_holds_the_answer() -> None:
     assert wrongs(ask, reply(body=told(ANN, FIRST), cache_status=HIT)) == []
     assert wrongs(ask, error, NEXUDUS_FAILS) == [Wrong.AVOIDABLE]
     assert wrongs(ask, error, BOTH_FAIL) == []
+    assert wrongs(replace(ask, about=SECOND), error, NEXUDUS_FAILS) == []
+    ask.session.stored.clear()
+    ask.session.member.dropped_until = 100.05
+    assert wrongs(ask, reply(body=told(ANN, FIRST), cache_status=HIT)) == []
+    assert wrongs(ask, error, NEXUDUS_FAILS) == []
+    ask.session.member.dropped_until = 0.0
+    assert wrongs(ask, reply(body=told(ANN, FIRST), cache_status=HIT)) == []
     lost = replace(NEXUDUS_FAILS, redis_calm_since=99.0)
     assert wrongs(ask, error, lost) == []
     much_later = At(100 + TERMS.while_failing_s, 100.1 + TERMS.while_failing_s)
