@@ -115,7 +115,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     terms = Terms(settings.stale_patience_s, settings.refreshes)
     crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
     reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
-    metrics.gauge("bff_refreshing", lambda: reads.refreshing)
+    metrics.gauge("bff_refreshing", lambda: tiers.flights.behind)
     sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
     landings.scope_of = sharing.scope_of
     writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
@@ -148,6 +148,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             await admission.budget.start()
             stack.push_async_callback(admission.budget.aclose)
             stack.push_async_callback(tiers.leadership.aclose)
+            stack.push_async_callback(landings.aclose)
             stack.push_async_callback(tiers.flights.aclose)
             await sharing.start(names)
             stack.push_async_callback(sharing.aclose)
@@ -215,7 +216,8 @@ def _tiers(
         metrics.count("bff_invalidations", space, cause, extent)
 
     invalidator = Invalidator(store, memory, flights, observe)
-    cache = TieredCache(store, memory, Sealer(keyring, os.urandom), clock, settings.l1_max_age_s)
+    sealer = Sealer(keyring, os.urandom)
+    cache = TieredCache(store, memory, sealer, clock, settings.l1_max_age_s, settings.stand_in_s)
     bus: Bus = LocalBus()
     leadership: Leadership = LocalLeadership()
     if not settings.embedded:

@@ -49,6 +49,7 @@ def budget(settings: Settings) -> BudgetConfig:
         writes=settings.budget_writes,
         refresh_share=settings.budget_refresh_share,
         forward_share=settings.budget_forward_share,
+        stranger_share=settings.budget_stranger_share,
         enabled=settings.budget == "on",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +42,10 @@ class Hosted:
         try:
             await self._app(scope, call.receive, call.send)
             await call.refuse_if_malformed()
+        except asyncio.CancelledError:
+            # Its client left, or the server ends: whoever cancelled it does not wait for it, and
+            # would log it as a failure of the application.
+            return
         finally:
             call.let_go()
 

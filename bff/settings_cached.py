@@ -122,6 +122,12 @@ class CacheSettings(BaseSettings):
         description="Seconds that the in-process cache answers without asking Redis again.",
         examples=["5"],
     )
+    stand_in_s: Window = Field(
+        default=300,
+        description="Seconds that a copy in process may stand in while Redis is away and Nexudus "
+        "cannot be asked in time.",
+        examples=["60"],
+    )
     profiles_fresh_s: Window = Field(
         default=60,
         description="Seconds that a profile list is fresh, and that a token counts as proven.",
@@ -173,7 +179,8 @@ class CacheSettings(BaseSettings):
         default=16,
         ge=0,
         le=10_000,
-        description="Refreshes behind stale answers that one worker has under way at most.",
+        description="Refreshes behind stale answers that one worker has under way at most, for "
+        "each space.",
         examples=["4"],
     )
     related_scope: Annotated[Literal["coworker", "token"], BeforeValidator(read.read_choice)] = (

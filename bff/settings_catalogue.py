@@ -53,7 +53,8 @@ class Catalogue(CacheSettings):
         default=5_000,
         ge=1,
         le=1_000_000,
-        description="Requests of one worker that wait for Nexudus at most; more are answered 503.",
+        description="Requests to one space that wait for Nexudus in one worker at most; more are "
+        "answered 503.",
         examples=["1000"],
     )
     stop_timeout_s: Whole = Field(
@@ -99,6 +100,12 @@ class Catalogue(CacheSettings):
         default=0.9,
         description="Part of each limit that calls passed through may use up, refreshes included.",
         examples=["0.8"],
+    )
+    budget_stranger_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
+        default=0.75,
+        description="Part of each limit that calls of members whose token Nexudus has not accepted "
+        "lately may use up, all others included: such tokens may be invented.",
+        examples=["0.6"],
     )
     retries: Whole = Field(
         default=2,

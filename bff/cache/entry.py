@@ -32,6 +32,11 @@ class Entry:
     def __repr__(self) -> str:
         return f"Entry(status={self.status}, {len(self.body)} bytes, fetched_at={self.fetched_at})"
 
+    @property
+    def moment(self) -> float:
+        """When Nexudus said so, UTC seconds."""
+        return self.fetched_at
+
     def body_for(self, token: str) -> bytes:
         """The body as its caller sees it, with the caller's own token in its place."""
         if self.secret_at is None:
@@ -85,6 +90,11 @@ class Proof:
     accepted_at: float
     user: int
     coworkers: tuple[int, ...]
+
+    @property
+    def moment(self) -> float:
+        """When Nexudus said so, UTC seconds."""
+        return self.accepted_at
 
     def pack(self) -> bytes:
         """Byte form."""

@@ -7,6 +7,8 @@ cancels it. A caller that arrives after an invalidation never joins a flight beg
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
@@ -20,12 +22,29 @@ T = TypeVar("T")
 MOST_WAITERS = 5_000
 
 
+def _nothing() -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Course:
+    """How far a flight is; written by its work.
+
+    `begun`: what it brings may be from before an invalidation that follows. `joined` is called
+    whenever somebody begins to wait for it.
+    """
+
+    begun: bool = False
+    joined: Callable[[], None] = _nothing
+
+
 @dataclass(frozen=True, slots=True)
 class _Flight:
     space: str
     tags: frozenset[str]
     task: asyncio.Task[object]
-    joined: Callable[[], None]
+    course: Course
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +55,19 @@ class Landed(Generic[T]):
     joined: bool
 
 
-def _nothing() -> None:
-    return None
-
-
 class Flights:
-    """The flights of one process. `waiters` counts callers that wait on any of them.
+    """The flights of one process: of each space, at most `most_waiters` callers wait for them.
 
-    At most `most_waiters` may.
+    `clock`: monotonic seconds.
     """
 
-    def __init__(self, most_waiters: int = MOST_WAITERS) -> None:
-        self.waiters = 0
+    def __init__(
+        self, most_waiters: int = MOST_WAITERS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most = most_waiters
+        self._clock = clock
+        self._waiters: Counter[str] = Counter()
+        self._behind: Counter[str] = Counter()
         self._joinable: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._closed = False
@@ -56,26 +75,51 @@ class Flights:
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def waiters(self) -> int:
+        """Callers that wait for any of them."""
+        return self._waiters.total()
+
+    @property
+    def behind(self) -> int:
+        """Flights started behind their callers' backs that are under way."""
+        return self._behind.total()
+
+    def behind_of(self, space: str) -> int:
+        """Those of one space."""
+        return self._behind[space]
+
+    def age_s(self, key: str) -> float:
+        """For how long the flight that a caller would join has been under way; 0 without one."""
+        flight = self._joinable.get(key)
+        return 0.0 if flight is None else self._clock() - flight.since
+
     async def run(
-        self, key: str, space: str, tags: Iterable[str], work: Callable[[], Awaitable[T]]
+        self,
+        key: str,
+        space: str,
+        tags: Iterable[str],
+        work: Callable[[], Awaitable[T]],
+        course: Course | None = None,
     ) -> Landed[T]:
         """Join the flight of `key` or start it; its failure is raised in every caller.
 
-        `tags`: what is known beforehand to drop the result. Raises Overloaded where too many wait.
+        `tags`: what is known beforehand to drop the result; `course`: that of `work`. Raises
+        Overloaded where too many wait.
         """
-        if self.waiters >= self._most:
+        if self._waiters[space] >= self._most:
             raise Overloaded("Too many requests wait for Nexudus.", retry_after_s=1)
         flight = self._joinable.get(key)
         joined = flight is not None
         if flight is None:
-            flight = self._start(key, space, frozenset(tags), work)
+            flight = self._start(key, space, frozenset(tags), work, course or Course(begun=True))
         else:
-            flight.joined()
-        self.waiters += 1
+            flight.course.joined()
+        self._waiters[space] += 1
         try:
             return Landed(cast(T, await asyncio.shield(flight.task)), joined)
         finally:
-            self.waiters -= 1
+            self._waiters[space] -= 1
 
     def start(
         self,
@@ -83,26 +127,27 @@ class Flights:
         space: str,
         tags: Iterable[str],
         work: Callable[[], Awaitable[object]],
-        joined: Callable[[], None] = _nothing,
+        course: Course | None = None,
     ) -> bool:
-        """Start the flight of `key` behind the caller's back; False if one is under way.
-
-        `joined` is called whenever somebody begins to wait for it.
-        """
+        """Start the flight of `key` behind the caller's back; False if one is under way."""
         if key in self._joinable or self._closed:
             return False
-        self._start(key, space, frozenset(tags), work, joined)
+        flight = self._start(key, space, frozenset(tags), work, course or Course(begun=True))
+        self._behind[space] += 1
+        flight.task.add_done_callback(lambda _: self._behind.subtract((space,)))
         return True
 
     def detach(self, space: str, tags: frozenset[str]) -> None:
         """Let no later caller join a flight whose result `tags` may concern.
 
         What a flight will turn out to depend on is not known before it lands, so a dropped
-        generation detaches all flights of the space; a dropped token detaches that token's.
+        generation detaches all flights of the space; a dropped token detaches that token's. One
+        that has not begun stays: what it brings will be from after the invalidation.
         """
         everything = any(tagging.is_generation(tag) for tag in tags)
         for key, flight in list(self._joinable.items()):
-            if flight.space == space and (everything or not tags.isdisjoint(flight.tags)):
+            concerned = everything or not tags.isdisjoint(flight.tags)
+            if flight.space == space and flight.course.begun and concerned:
                 del self._joinable[key]
 
     def detach_all(self) -> None:
@@ -120,13 +165,13 @@ class Flights:
         space: str,
         tags: frozenset[str],
         work: Callable[[], Awaitable[T]],
-        joined: Callable[[], None] = _nothing,
+        course: Course,
     ) -> _Flight:
         if self._closed:
             raise RuntimeError("flights are closed")
         coroutine = cast(Coroutine[Any, Any, object], work())
         task: asyncio.Task[object] = asyncio.create_task(coroutine, name=f"flight {key}")
-        flight = _Flight(space, tags, task, joined)
+        flight = _Flight(space, tags, task, course, self._clock())
         self._joinable[key] = flight
         self._tasks.add(task)
 

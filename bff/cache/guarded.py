@@ -12,7 +12,7 @@ import structlog
 from bff.cache import patience
 from bff.cache.keys import Container
 from bff.cache.patience import Allowance, OutOfPatience, Unanswered
-from bff.cache.store import Invalidated, Loaded, Put, Store
+from bff.cache.store import Invalidated, Loaded, Put, Refused, Store
 from bff.cache.tasks import end
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
@@ -164,7 +164,7 @@ class GuardedStore:
         """Its caller does not wait, but whether the store answers in time still counts."""
         try:
             await patience.wait(command, due_s)
-        except Unanswered:
+        except StoreUnavailable:
             self._failed(before, silent=True)
             return
         if command.cancelled():
@@ -191,7 +191,7 @@ class GuardedStore:
 
     def _refuse_while_away(self) -> None:
         if self._probe is not None:
-            raise StoreUnavailable("the store is away")
+            raise Refused("the store is away")
 
     async def _recover(self) -> None:
         while True:

@@ -75,7 +75,7 @@ class Invalidator:
 
     def lost(self) -> None:
         """Others' invalidations may have been missed: nothing held here is trusted any more."""
-        self._memory.clear()
+        self._memory.forget()
         self._flights.detach_all()
 
     async def invalidate(self, space: str, tags: frozenset[str], cause: str) -> Reach:

@@ -20,7 +20,7 @@ from bff.cache import patience
 from bff.cache.bus import RedisBus
 from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared, decode, encode
 from bff.cache.remote import script
-from bff.cache.store import Store
+from bff.cache.store import Refused, Store
 from bff.cache.tasks import end
 from bff.cache.waits import ANYBODY, Wait, Waits
 from bff.clock import Clock
@@ -77,13 +77,14 @@ class Lead:
 
     Set `ending` to Stored() once it is, to Unshared() for an answer that is not for others; an
     UpstreamError that leaves the block becomes Failed. A failure is told to nobody unless somebody
-    waited for the flight (`urgent`).
+    waited for the flight (`urgent`). `unheard`: the claim was sent, but not answered.
     """
 
     def __init__(self, lock: Lock, owner: str, *, urgent: bool) -> None:
         self.lock = lock
         self.owner = owner
         self.ending: Ending = Nothing()
+        self.unheard = False
         self.on_end: Callable[[Lead], None] = lambda _lead: None
         self._urgent = urgent
         self._on_urgent: Callable[[], None] = lambda: None
@@ -207,13 +208,18 @@ class RedisLeadership:
         args: list[str | bytes | int] = [lead.owner, stamp, self._lease_ms, self._bus.inbox]
         args += [int(lead.urgent), after.stored_by if after else "", overtaken]
         args.append(_message(lock, {"hurry": True}))
-        names = [_name(lock), "clock", f"f:{lock.label}"]
+        names = [_name(lock), "clock", f"f:{lock.label}", _gone(lead)]
         try:
             return await self._store.run(lock.space, self._scripts["claim"], names, args)
+        except Refused:
+            return []
         except StoreUnavailable:
             # Perhaps it answers nobody but did it: then the lock is renewed and released as well.
+            # Perhaps it is yet to do it, even after the release.
+            lead.unheard = True
             return []
         except asyncio.CancelledError:
+            lead.unheard = True
             self._ended(lead)
             raise
 
@@ -252,8 +258,9 @@ class RedisLeadership:
     async def _release(self, lead: Lead) -> None:
         message = _message(lead.lock, {"owner": lead.owner, **encode(lead.ending)})
         landed_ms = self._lease_ms if isinstance(lead.ending, Stored) else 0
-        names = [_name(lead.lock)]
+        names = [_name(lead.lock), _gone(lead)]
         args: list[str | bytes | int] = [lead.owner, message, landed_ms]
+        args.append(self._lease_ms if lead.unheard else 0)
         with contextlib.suppress(StoreUnavailable):  # then the lease ends by itself
             await self._store.run(lead.lock.space, self._scripts["release"], names, args)
 
@@ -295,6 +302,10 @@ class RedisLeadership:
 
 def _name(lock: Lock) -> str:
     return f"lock:{lock.key}"
+
+
+def _gone(lead: Lead) -> str:
+    return f"gone:{lead.owner}"
 
 
 def _message(lock: Lock, members: dict[str, object]) -> bytes:

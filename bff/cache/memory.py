@@ -6,9 +6,10 @@ Order within the process is a counter, not a clock. Whoever is about to read som
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ITEM_BYTES = 560
 """What one item costs beside its payload: record, place in the order; the tests measure it."""
@@ -23,13 +24,15 @@ _REMEMBERED_DROPS = 4096
 class Held:
     """One item: `cost` of its payload in bytes, `expires` in monotonic seconds.
 
-    `tags` include the space's name.
+    `tags` include the space's name. Until `stands_in_until` it may stand in for what cannot be had,
+    though it expired or what happened to it since may not have been heard.
     """
 
     value: object
     cost: int
     expires: float
     tags: frozenset[tuple[str, str]]
+    stands_in_until: float = -math.inf
 
 
 class Memory:
@@ -59,14 +62,25 @@ class Memory:
 
     def get(self, key: Hashable, now: float) -> object | None:
         """The value put under `key`, unless it expired by `now` (monotonic s) or was dropped."""
+        held = self.held(key, now)
+        return None if held is None else held.value
+
+    def held(self, key: Hashable, now: float) -> Held | None:
+        """As `get`, with all that was put."""
         held = self._items.get(key)
         if held is None:
             return None
         if now >= held.expires:
-            self._remove(key)
+            if now >= held.stands_in_until:
+                self._remove(key)
             return None
         self._items.move_to_end(key)
-        return held.value
+        return held
+
+    def stand_in(self, key: Hashable, now: float) -> Held | None:
+        """What was put under `key` and not dropped, though it may have been forgotten since."""
+        held = self._items.get(key)
+        return held if held is not None and now < held.stands_in_until else None
 
     def put(self, key: Hashable, held: Held, ticket: int) -> bool:
         """Keep a value unless something among its tags was dropped after `ticket`."""
@@ -105,14 +119,19 @@ class Memory:
         keys = [key for tag in dropped for key in self._by_tag.get(tag, ())]
         return sum(self._remove(key) for key in keys)
 
-    def clear(self) -> None:
-        """Forget everything, and refuse whatever was begun before now."""
+    def forget(self) -> None:
+        """Let nothing be got that was put before now, nor put what was begun before.
+
+        What may stand in stays, for `stand_in` only.
+        """
         self._sequence += 1
         self._floor = self._sequence
         self._drops.clear()
-        self._items.clear()
-        self._by_tag.clear()
-        self._items_bytes = 0
+        for key, held in list(self._items.items()):
+            if held.stands_in_until > -math.inf:
+                self._items[key] = replace(held, expires=-math.inf)
+            else:
+                self._remove(key)
 
     def _remove(self, key: Hashable) -> bool:
         held = self._items.pop(key, None)

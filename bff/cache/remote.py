@@ -12,11 +12,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import orjson
+from redis.exceptions import ResponseError
 
 from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.keys import Container, KeySpace, escape
-from bff.cache.store import Invalidated, Loaded, Put, Raw, header
+from bff.cache.store import Invalidated, Loaded, Put, Raw, Refused, header
 from bff.cache.tasks import end
 from bff.errors import StoreUnavailable
 
@@ -162,6 +163,9 @@ class RemoteStore:
         if running.cancelled():
             raise StoreUnavailable("closed")
         error = running.exception()
+        if isinstance(error, ResponseError):
+            # Full, or a replica. A script is refused whole, at its first write.
+            raise Refused(type(error).__name__) from error
         if isinstance(error, Exception):
             # Not only RedisError: the cluster client has failures of its own, and a connection
             # that breaks at a bad moment shows as AttributeError or RuntimeError.

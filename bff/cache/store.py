@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bff.cache.keys import Container
+from bff.errors import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Invalidated:
     stamp: int
     message_id: str
     peers: frozenset[str]
+
+
+class Refused(StoreUnavailable):
+    """What was asked has not been done, and will not be: the store said so, or was not asked."""
 
 
 _TAG = re.compile(r"[!-~]+")

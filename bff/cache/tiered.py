@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -21,9 +22,9 @@ from bff.cache.guarded import GuardedStore
 from bff.cache.keys import Address, Scope
 from bff.cache.memory import Held, Memory
 from bff.cache.patience import OutOfPatience
-from bff.cache.store import Put, Raw, header
+from bff.cache.store import Put, Raw, Refused, header
 from bff.clock import Clock
-from bff.errors import EnvelopeError, StoreError, StoreUnavailable
+from bff.errors import EnvelopeError, StoreUnavailable
 
 log = structlog.get_logger("bff.cache")
 
@@ -58,10 +59,26 @@ class Want:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document and where it was."""
+    """A document and where it was. `expires`: of the copy in process, monotonic seconds.
+
+    `stands_in`: an invalidation of it may have been missed; for want of anything better only.
+    """
 
     value: Entry | Proof
     tier: Tier
+    expires: float = field(default=math.inf, compare=False)
+    stands_in: bool = False
+
+
+class Kept(enum.Enum):
+    """Where a fetched document was kept."""
+
+    EVERYWHERE = "everywhere"
+    """Or perhaps so: whether the shared store took it was not heard. It is to be looked for."""
+    HERE = "here"
+    """The shared store has not taken it, so other processes look for it in vain."""
+    NOWHERE = "nowhere"
+    """It was overtaken by an invalidation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +110,26 @@ class Fill:
 
 
 class TieredCache:
-    """In-process over shared. `max_age_s` caps the age of a copy in process."""
+    """In-process over shared. `max_age_s` caps the age of a copy in process.
+
+    For `stand_in_s` it may be found, marked as such, where the shared store cannot be asked.
+    """
 
     def __init__(
-        self, store: GuardedStore, memory: Memory, sealer: Sealer, clock: Clock, max_age_s: float
+        self,
+        store: GuardedStore,
+        memory: Memory,
+        sealer: Sealer,
+        clock: Clock,
+        max_age_s: float,
+        stand_in_s: float = 0.0,
     ) -> None:
         self.store = store
         self.memory = memory
         self._sealer = sealer
         self._clock = clock
         self._max_age_s = max_age_s
+        self._stand_in_s = stand_in_s
         self._loads: dict[tuple[str, tuple[Want, ...], int], asyncio.Future[Findings]] = {}
         self.bus: Bus | None = None
 
@@ -116,13 +143,26 @@ class TieredCache:
         assert self.bus is not None
         return self.bus.trusted or not self.store.available
 
-    def hold(self, value: object, cost: int, tags: frozenset[tuple[str, str]]) -> Held:
-        """A record for the in-process tier, capped in age: to nothing while it is not usable."""
+    def hold(
+        self,
+        value: object,
+        cost: int,
+        tags: frozenset[tuple[str, str]],
+        *,
+        since: float | None = None,
+        until: float = math.inf,
+    ) -> Held:
+        """A record for the in-process tier, capped in age: to nothing while it is not usable.
+
+        For what is made of other copies, `since`: when the first of them was asked for, and
+        `until`: when the first of them expires, in monotonic seconds.
+        """
         assert self.bus is not None
         cap = self._max_age_s if self.bus.trusted else min(self._max_age_s, ISOLATED_MAX_AGE_S)
         if not self.memory_usable:
             cap = 0.0  # an invalidation of it could be missed before the tier is used again
-        return Held(value, cost, self._clock.monotonic() + cap, tags)
+        since = self._clock.monotonic() if since is None else since
+        return Held(value, cost, min(since + cap, until), tags)
 
     async def find(self, space: str, wants: Sequence[Want]) -> Findings:
         """What is held for each want. Never raises: a store that fails holds nothing."""
@@ -145,7 +185,7 @@ class TieredCache:
         try:
             return await self._loaded(space, wants, ticket)
         except StoreUnavailable:
-            return _nothing(wants, ticket)
+            return self._stand_ins(wants, ticket)
 
     async def _together(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
         """What the shared store holds, asked once for callers that want the same at the same time.
@@ -160,16 +200,16 @@ class TieredCache:
                 with patience.counted():
                     await patience.wait(under_way)
             except OutOfPatience:
-                return _nothing(wants, ticket)
+                return self._stand_ins(wants, ticket)
             if not under_way.cancelled():
                 return under_way.result()
         try:
             findings = await self._loaded(space, wants, ticket)
             own.set_result(findings)
         except OutOfPatience:
-            findings = _nothing(wants, ticket)  # others may have some left, and ask again
+            findings = self._stand_ins(wants, ticket)  # others may have some left, and ask again
         except StoreUnavailable:
-            findings = _nothing(wants, ticket)
+            findings = self._stand_ins(wants, ticket)
             own.set_result(findings)
         finally:
             own.cancel()
@@ -185,9 +225,12 @@ class TieredCache:
             if raw is not None and found[index] is None:
                 value = self._opened(wants[index], address, raw)
                 if value is not None:
-                    found[index] = Found(value, Tier.L2)
-                    self._keep_in_process(Fill(wants[index], value, raw.tags), ticket)
+                    found[index] = self._newest(Fill(wants[index], value, raw.tags), ticket)
         return Findings(Ticket(ticket, loaded.stamp), tuple(found))
+
+    def unstamped(self) -> Ticket:
+        """A ticket of this process alone, before anything was asked."""
+        return Ticket(self.memory.ticket(), None)
 
     async def begin(self, space: str) -> Ticket:
         """A ticket for a fetch that is about to begin."""
@@ -198,31 +241,66 @@ class TieredCache:
             return Ticket(memory, None)
 
     async def fill(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> bool:
-        """Keep documents of one container in both tiers; False if overtaken by an invalidation."""
+        """Keep documents of one container; False if overtaken by an invalidation."""
+        return await self.keep(ticket, fills, keep_s) is not Kept.NOWHERE
+
+    async def keep(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> Kept:
+        """Keep documents of one container in both tiers, in process only if need be."""
         container = fills[0].want.address.container
         if any(self.memory.overtaken(_scoped(fill), ticket.memory) for fill in fills):
-            return False
+            return Kept.NOWHERE
+        shared = ticket.stamp is not None
         if ticket.stamp is not None:
             try:
                 puts = [self._put(fill, ticket.stamp) for fill in fills]
                 saved = await self.store.save(container, puts, stamp=ticket.stamp, ttl_s=keep_s)
-            except StoreError:
+            except (EnvelopeError, Refused):
+                saved, shared = True, False
+            except StoreUnavailable:
                 saved = True  # unknown; in process the drops of this process still decide
             if not saved:
-                return False
-        kept = [self._keep_in_process(fill, ticket.memory) for fill in fills]
-        return all(kept)
+                return Kept.NOWHERE
+        kept = [self.memory.put(f.want.key, self._held(f), ticket.memory) for f in fills]
+        if not all(kept):
+            return Kept.NOWHERE
+        return Kept.EVERYWHERE if shared else Kept.HERE
 
     def _in_process(self, want: Want) -> Found | None:
         if not self.memory_usable:
             return None
-        value = self.memory.get(want.key, self._clock.monotonic())
-        return Found(value, Tier.L1) if isinstance(value, Entry | Proof) else None
+        held = self.memory.held(want.key, self._clock.monotonic())
+        if held is None or not isinstance(held.value, Entry | Proof):
+            return None
+        return Found(held.value, Tier.L1, held.expires)
 
-    def _keep_in_process(self, fill: Fill, ticket: int) -> bool:
+    def _stand_ins(self, wants: Sequence[Want], ticket: int) -> Findings:
+        return Findings(Ticket(ticket, None), tuple(self._standing_in(want) for want in wants))
+
+    def _standing_in(self, want: Want) -> Found | None:
+        """A copy that may have missed an invalidation: better than nothing, where nothing is."""
+        held = self.memory.stand_in(want.key, self._clock.monotonic())
+        if held is None or not isinstance(held.value, Entry | Proof):
+            return None
+        return Found(held.value, Tier.L1, -math.inf, stands_in=True)
+
+    def _newest(self, stored: Fill, ticket: int) -> Found:
+        """Of what the shared store holds and a copy in process, which may have come since.
+
+        A store that is full keeps what it had, and an answer of it may be from before a save.
+        """
+        copy = self._in_process(stored.want)
+        if copy is not None and copy.value.moment > stored.value.moment:
+            return copy
+        held = self._held(stored)
+        self.memory.put(stored.want.key, held, ticket)
+        return Found(stored.value, Tier.L2, held.expires)
+
+    def _held(self, fill: Fill) -> Held:
         cost = len(fill.value.body) if isinstance(fill.value, Entry) else 128
         held = self.hold(fill.value, cost + len(fill.want.key), _scoped(fill))
-        return self.memory.put(fill.want.key, held, ticket)
+        if self._stand_in_s:
+            held = replace(held, stands_in_until=self._clock.monotonic() + self._stand_in_s)
+        return held
 
     def _put(self, fill: Fill, stamp: int) -> Put:
         value = fill.value
@@ -240,10 +318,6 @@ class TieredCache:
         except EnvelopeError as error:
             log.warning("stored_value_refused", resource=address.resource, reason=str(error))
             return None
-
-
-def _nothing(wants: Sequence[Want], ticket: int) -> Findings:
-    return Findings(Ticket(ticket, None), (None,) * len(wants))
 
 
 def _scoped(fill: Fill) -> frozenset[tuple[str, str]]:

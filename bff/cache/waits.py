@@ -38,7 +38,8 @@ class Waits:
     """By space and key of what is waited for."""
 
     def __init__(self) -> None:
-        self._waits: dict[tuple[str, str], set[Wait]] = {}
+        # In the order in which they came, not of a set: who is told first is then no chance.
+        self._waits: dict[tuple[str, str], dict[Wait, None]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._waits.values()))
@@ -46,12 +47,12 @@ class Waits:
     @contextlib.contextmanager
     def wait(self, space: str, key: str) -> Iterator[Wait]:
         """A wait that is told what is said within the block."""
-        waits, wait = self._waits.setdefault((space, key), set()), Wait()
-        waits.add(wait)
+        waits, wait = self._waits.setdefault((space, key), {}), Wait()
+        waits[wait] = None
         try:
             yield wait
         finally:
-            waits.discard(wait)
+            del waits[wait]
             if not waits:
                 self._waits.pop((space, key), None)
 

@@ -120,8 +120,8 @@ class Endpoints:
         await self._answer(scope, receive, send, asked, ident, make)
 
     def _caller(self, scope: Scope, asked: Asked) -> Caller:
-        until = exchanges.of(scope).started + PATIENCE * self._deadline_s
-        return Caller(asked.principal, asked.variants, until)
+        began = exchanges.of(scope).started
+        return Caller(asked.principal, asked.variants, began + PATIENCE * self._deadline_s, began)
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, asked: Asked, ident: str, make: Make

@@ -22,8 +22,9 @@ from bff.edge.headers_in import bearer, single
 from bff.edge.target import Target
 from bff.errors import CredentialsError
 from bff.nexudus.admission import FORWARDED, Admission, Intent, Tries
+from bff.nexudus.blame import Asked
 from bff.nexudus.budget.contract import Priority, Urgency
-from bff.nexudus.client import NexudusClient
+from bff.nexudus.client import Call, NexudusClient
 from bff.nexudus.headers import Header, upward, values_of
 from bff.nexudus.passthrough import Passage, Plan, ResponseCutError, forward
 from bff.session.principal import Principal, identify
@@ -111,7 +112,7 @@ class Relay:
             self._bounds.max_body, self._bounds.idle_s, before_start, settle, finishes=writing
         )
         passage = Passage(
-            self._client, space, lambda: self._tries(scope, repeatable=not care.secret)
+            self._client, space, lambda call: self._tries(scope, target.path, call, care)
         )
         try:
             done = await forward(scope, receive, send, passage=passage, plan=plan)
@@ -120,15 +121,17 @@ class Relay:
             raise
         exchanges.of(scope).status = done.status
 
-    def _tries(self, scope: Scope, *, repeatable: bool) -> Tries:
-        method = scope["method"]
+    def _tries(self, scope: Scope, path: str, call: Call, care: _Care) -> Tries:
+        # Of the older interface, whose paths begin with a language, GETs can change something.
+        repeatable = not care.secret and path.startswith("/api/")
         intent = Intent(
             space=exchanges.space_of(scope).name,
             kind=FORWARDED,
-            urgency=Urgency(Priority.FORWARDED),
+            urgency=Urgency(Priority.FORWARDED, exchanges.of(scope).started),
             until=self._client.clock.monotonic() + self._bounds.deadline_s,
-            method=method,
-            repeatable=repeatable and method in ("GET", "HEAD"),
+            method=call.method,
+            repeatable=repeatable and call.method in ("GET", "HEAD") and call.body is None,
+            asked=Asked(call.method, path, call.body is not None, call.arriving),
         )
         return self._admission.tries(intent)
 

@@ -61,6 +61,14 @@ class Made:
     readings: tuple[Reading, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Before a document is made: a ticket of the in-process tier, and when (monotonic seconds)."""
+
+    ticket: int
+    at: float
+
+
 class Responder:
     """Encodes, validates, remembers and sends answers of the cached routes."""
 
@@ -73,9 +81,9 @@ class Responder:
         """The content coding negotiated with the caller."""
         return negotiate(combined(scope["headers"], b"accept-encoding"))
 
-    def ticket(self) -> int:
+    def ticket(self) -> Begun:
         """Taken before the document is made, so that no invalidation is overlooked."""
-        return self._cache.memory.ticket()
+        return Begun(self._cache.memory.ticket(), self._clock.monotonic())
 
     def recall(self, key: RepresentationKey) -> Finished | None:
         """The finished answer for exactly this caller, document, shape and coding, while fresh."""
@@ -87,7 +95,7 @@ class Responder:
         return None
 
     def finish(
-        self, key: RepresentationKey, principal: Principal, made: Made, ticket: int
+        self, key: RepresentationKey, principal: Principal, made: Made, ticket: Begun
     ) -> Finished:
         """Encode a document, and keep it if all of it is stored, fresh and complete."""
         encoding = key.encoding if worth_compressing(made.body) else Encoding.IDENTITY
@@ -109,8 +117,10 @@ class Responder:
             tags = _tags(principal, made.readings)
             # A caller may vary shape and language at will: the key counts too.
             cost = len(finished.body) + len(key.shape) + len(key.variant)
-            held = self._cache.hold(finished, cost, tags)
-            self._cache.memory.put(key, held, ticket)
+            # An answer is trusted no longer than the copies that it was made of.
+            until = min(reading.expires for reading in made.readings)
+            held = self._cache.hold(finished, cost, tags, since=ticket.at, until=until)
+            self._cache.memory.put(key, held, ticket.ticket)
         return finished
 
     async def send(

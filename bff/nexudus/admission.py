@@ -12,8 +12,10 @@ from typing import Final
 
 from bff.clock import Clock
 from bff.errors import Overloaded, UpstreamDown, UpstreamError, UpstreamTimeout
+from bff.nexudus.blame import Asked
 from bff.nexudus.breaker import BreakerPolicy
-from bff.nexudus.budget.contract import MODIFYING, Budget, Priority, Urgency
+from bff.nexudus.budget.contract import MODIFYING, Budget, Grant, Priority, Urgency
+from bff.nexudus.case import Case
 from bff.nexudus.gate import BreakerStanding, Gate, Pass
 from bff.nexudus.headers import RawHeaders
 from bff.nexudus.retry import Cause, Mishap, Prospects, RetryPolicy, mishap_of, next_delay
@@ -22,9 +24,10 @@ CACHED: Final = "cached"
 FORWARDED: Final = "forwarded"
 ABANDONED: Final = "abandoned"
 CUT: Final = "cut"
-# What anybody can bring about by what they ask for; it must not close the space to the others.
+FORWARDED_PAUSE_S: Final = 5.0
+"""Anybody can be throttled on a path of their choice; that pauses the space for so long at most."""
+# What anybody can bring about by what they send.
 _OF_THE_CALL: Final = frozenset((500, 501))
-_READING: Final = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Intent:
 
     `until`: monotonic seconds after which it is not begun any more, for the first time or again.
     `repeatable`: whether it may be made again at all: never what mutates or hands out tokens.
+    `asked`: of a FORWARDED call, by which one that fails is told from a Nexudus that does.
     """
 
     space: str
@@ -50,6 +54,7 @@ class Intent:
     until: float
     method: str = "GET"
     repeatable: bool = False
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +91,23 @@ class Admission:
         self._gates: dict[str, Gate] = {}
 
     @asynccontextmanager
-    async def call(self, intent: Intent) -> AsyncIterator[Attempt]:
+    async def call(self, intent: Intent, *, counts: bool = True) -> AsyncIterator[Attempt]:
         """One call to Nexudus, to be made inside. Leaving tells what became of it.
+
+        `counts`: whether a failure does, unless it is a probe's.
 
         Raises UpstreamDown while the breaker is open and Overloaded where the budget has nothing in
         time, both with `retry_after_s`: the call is not to be made.
         """
         gate = self._gate(intent.space)
         entered = self._enter(gate, intent)
-        attempt = Attempt(self, gate, entered, intent)
+        case = Case(gate, entered, intent.asked, self.clock, counts=counts)
+        attempt = Attempt(self, gate, case, intent)
         try:
             if entered.is_probe:
                 # Everybody waits for what it says.
                 intent.urgency.raise_to(Priority.INTERACTIVE)
-            await self._spend(gate, intent)
-            attempt.begin()
+            attempt.begin(await self.spend(gate, intent))
             yield attempt
         except BaseException as error:
             attempt.end(error)
@@ -111,9 +118,9 @@ class Admission:
         """The call and its repetitions."""
         return Tries(self, intent)
 
-    def admits(self, space: str) -> bool:
-        """Whether the breaker would let a call through now."""
-        return self._gate(space).admits
+    def admits(self, intent: Intent) -> bool:
+        """Whether the breaker would let the call through now."""
+        return self._gate(intent.space).admits(intent.asked)
 
     def standing(self, space: str) -> BreakerStanding:
         """The breaker, for operators."""
@@ -133,16 +140,17 @@ class Admission:
 
     def _enter(self, gate: Gate, intent: Intent) -> Pass:
         try:
-            return gate.enter()
+            return gate.enter(intent.asked)
         except UpstreamDown:
             self.observer.refused(intent.space, intent.kind, "breaker")
             raise
 
-    async def _spend(self, gate: Gate, intent: Intent) -> None:
+    async def spend(self, gate: Gate, intent: Intent) -> Grant:
+        """The budget's leave for one call; as `call`."""
         within_s = max(0.0, intent.until - self.clock.monotonic())
         write = intent.method in MODIFYING
         try:
-            await gate.while_closed(
+            return await gate.while_closed(
                 self.budget.spend(intent.space, intent.urgency, write=write, within_s=within_s)
             )
         except UpstreamError as error:
@@ -152,47 +160,73 @@ class Admission:
 
 
 class Attempt:
-    """One call that may be made. `mishap`: what went wrong with it, if another may do better."""
+    """One call that may be made, and its Departure.
 
-    def __init__(self, admission: Admission, gate: Gate, entered: Pass, intent: Intent) -> None:
+    `mishap`: what went wrong with it, if another may do better.
+    """
+
+    def __init__(self, admission: Admission, gate: Gate, case: Case, intent: Intent) -> None:
         self.mishap: Mishap | None = None
         self._admission = admission
         self._gate = gate
-        self._entered = entered
+        self._case = case
         self._intent = intent
         self._began: float | None = None
         self._status: int | None = None
-        self._judged = False
+        self._throttled = False
+        self._grant = Grant()
 
-    def begin(self) -> None:
+    def begin(self, grant: Grant) -> None:
         """The budget has admitted it."""
+        self._grant = grant
         self._began = self._admission.clock.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its turn lasts still."""
+        return self._grant.lasts(self._admission.clock.monotonic())
+
+    async def renewed(self) -> None:
+        """Returns when it is its turn again. Raises as `Admission.call`."""
+        while not self.is_due:
+            self.gone()
+            self._grant = await self._admission.spend(self._gate, self._intent)
+
+    def gone(self) -> None:
+        """It has been sent, or never will be."""
+        self._grant.sent(self._admission.clock.monotonic())
 
     @property
     def made(self) -> bool:
         """Whether both breaker and budget admitted it."""
         return self._began is not None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it speaks against Nexudus."""
+        return self._case.has_failed
+
     async def answered(self, status: int, headers: RawHeaders) -> None:
         """Nexudus' answer, as soon as its head is there."""
         self._status = status
-        reading = self._intent.method in _READING
-        self.mishap = mishap_of(status, headers, self._admission.clock.wall(), reading=reading)
-        if status in _OF_THE_CALL and self._intent.kind == FORWARDED:
+        known = self._intent.kind == CACHED
+        self.mishap = mishap_of(status, headers, self._admission.clock.wall(), known=known)
+        self._throttled = self.mishap is not None and self.mishap.cause is Cause.THROTTLED
+        if status in _OF_THE_CALL and not known:
             self.excuse()
         elif status >= 500:
-            self._judge(self._gate.failed)
-        elif self._entered.is_probe:
+            self._case.failed_on_path()
+        elif self._case.entered.is_probe:
             # Everybody waits for it, and its body may take minutes. Of other calls the body counts,
             # or a Nexudus that breaks off every answer would count as well.
-            self._judge(self._gate.succeeded)
-        if self.mishap is not None and self.mishap.cause is Cause.THROTTLED:
-            budget = self._admission.budget
-            await budget.throttled(self._intent.space, self.mishap.retry_after_s)
+            self._succeeded()
+        if self.mishap is not None and self._throttled:
+            await self._pause(self.mishap.retry_after_s)
 
     def end(self, error: BaseException | None) -> None:
         """The call is over, or was never made."""
-        self._judge(self._verdict(error))
+        self.gone()
+        self._tell(error)
         if isinstance(error, UpstreamDown) and self.made:
             self.mishap = Mishap(Cause.NO_ANSWER)
         if self.made:
@@ -201,29 +235,40 @@ class Attempt:
 
     def excuse(self) -> None:
         """Whatever becomes of the call, its client may have brought it about."""
-        self._judge(self._gate.given_up)
+        self._case.given_up()
 
-    def _verdict(self, error: BaseException | None) -> Callable[[Pass], None]:
-        gate = self._gate
-        if self._began is None:
-            return gate.given_up
+    async def _pause(self, pause_s: float) -> None:
+        if self._intent.kind == FORWARDED:
+            general = self._case.is_general()
+            if not general or pause_s > FORWARDED_PAUSE_S:
+                self.mishap = None  # nothing would hold another back for as long as it is to wait
+            if not general:
+                return
+            pause_s = min(pause_s, FORWARDED_PAUSE_S)
+        await self._admission.budget.throttled(self._intent.space, pause_s, self._grant)
+
+    def _tell(self, error: BaseException | None) -> None:
+        case = self._case
         match error:
+            case _ if self._began is None:
+                case.given_up()
             case UpstreamDown():
-                return gate.failed
+                (case.failed if self._status is None else case.failed_on_path)()
             case UpstreamTimeout():
                 took_s = self._admission.clock.monotonic() - self._began
-                return gate.failed if took_s >= self._admission.policy.patience_s else gate.given_up
+                patient = took_s >= self._admission.policy.patience_s
+                (case.failed_on_path if patient else case.given_up)()
             case Overloaded():
-                return gate.given_up
+                case.given_up()
             case UpstreamError():
-                return gate.succeeded  # unusable, yet an answer
+                self._succeeded()  # unusable, yet an answer
+            case _ if self._status is None:
+                case.given_up()
             case _:
-                return gate.given_up if self._status is None else gate.succeeded
+                self._succeeded()
 
-    def _judge(self, verdict: Callable[[Pass], None]) -> None:
-        if not self._judged:
-            self._judged = True
-            verdict(self._entered)
+    def _succeeded(self) -> None:
+        self._case.succeeded(None if self._throttled else self._began)
 
     def _outcome(self, error: BaseException | None) -> str:
         if isinstance(error, UpstreamDown | UpstreamTimeout) and self._status is not None:
@@ -242,6 +287,7 @@ class Tries:
         self.intent: Final = intent
         self._admission = admission
         self._latest: Attempt | None = None
+        self._has_failed = False
         self._made = 0
 
     @property
@@ -252,8 +298,10 @@ class Tries:
     @asynccontextmanager
     async def attempt(self) -> AsyncIterator[Attempt]:
         """As `Admission.call`."""
+        # What one caller meets counts once, however often it is tried.
+        self._has_failed |= self._latest is not None and self._latest.has_failed
         self._latest = None
-        async with self._admission.call(self.intent) as attempt:
+        async with self._admission.call(self.intent, counts=not self._has_failed) as attempt:
             self._latest = attempt
             self._made += 1
             yield attempt
@@ -263,7 +311,7 @@ class Tries:
         latest, space = self._latest, self.intent.space
         if not self.intent.repeatable or latest is None or latest.mishap is None:
             return None
-        if not self._admission.admits(space):
+        if not self._admission.admits(self.intent):
             return None
         prospects = Prospects(
             retried=self._made - 1,

@@ -12,6 +12,8 @@ from typing import Final, assert_never
 LONGEST_OPEN_S: Final = 30.0
 SHORTENED: Final = 0.2
 """Part by which an opening is shortened at most, so that processes do not all probe at once."""
+LESSER_AFTER_S: Final = 1.0
+"""How long a probe whose failure would say little leaves the way to better ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,25 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """No call goes through before `until`, monotonic seconds; then one does, as a probe."""
+    """No call goes through before `until`, monotonic seconds; then one does, as a probe.
+
+    A lesser one, whose failure would say little, not before `lesser_from` either.
+    """
 
     epoch: int
     until: float
     openings: int
+    lesser_from: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class HalfOpen:
-    """One probe is under way; at `lost_at` another may go."""
+    """One probe is under way; at `lost_at` another may go, and a sound one for a lesser at once."""
 
     epoch: int
     lost_at: float
     openings: int
+    sound: bool = True
 
 
 State = Closed | Open | HalfOpen
@@ -79,6 +86,8 @@ State = Closed | Open | HalfOpen
 @dataclass(frozen=True, slots=True)
 class Began:
     """A call goes through; only where `admits` says so."""
+
+    sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,41 +115,46 @@ class GivenUp:
 Event = Began | Succeeded | Failed | GivenUp
 
 
-def wait_s(state: State, now: float) -> float:
-    """Seconds until a call goes through at the latest; 0 if one does now."""
+def wait_s(state: State, now: float, *, sound: bool = True) -> float:
+    """Seconds until a call goes through at the latest; 0 if one does now.
+
+    `sound`: whether it would be a probe whose failure is Nexudus'.
+    """
     match state:
         case Closed():
             return 0.0
         case Open():
-            return max(0.0, state.until - now)
+            until = state.until if sound else max(state.until, state.lesser_from)
+            return max(0.0, until - now)
         case HalfOpen():
-            return max(0.0, state.lost_at - now)
+            return 0.0 if sound and not state.sound else max(0.0, state.lost_at - now)
         case _:
             assert_never(state)
 
 
-def admits(state: State, now: float) -> bool:
+def admits(state: State, now: float, *, sound: bool = True) -> bool:
     """Whether a call goes through now."""
-    return wait_s(state, now) == 0
+    return wait_s(state, now, sound=sound) == 0
 
 
 def after(state: State, event: Event, now: float, policy: BreakerPolicy) -> State:
     """The state once `event` has happened at `now`, monotonic seconds."""
     match event:
         case Began():
-            return _begun(state, now, policy)
+            return _begun(state, event, now, policy)
         case Succeeded() | Failed() | GivenUp():
             return _reported(state, event, now, policy) if event.epoch == state.epoch else state
         case _:
             assert_never(event)
 
 
-def _begun(state: State, now: float, policy: BreakerPolicy) -> State:
+def _begun(state: State, event: Began, now: float, policy: BreakerPolicy) -> State:
     match state:
         case Closed():
             return state
         case Open() | HalfOpen():
-            return HalfOpen(state.epoch + 1, now + policy.probe_s, state.openings)
+            lost_at = now + policy.probe_s
+            return HalfOpen(state.epoch + 1, lost_at, state.openings, event.sound)
         case _:
             assert_never(state)
 
@@ -171,7 +185,7 @@ def _counted(
             in_row = state.in_row + 1
             tallies = _tallied(state.tallies, now, policy, failed=1)
             if in_row >= policy.failures or _too_many(tallies, policy):
-                return Open(state.epoch + 1, now + policy.opening_s(1, event.chance), 1)
+                return _opened(state.epoch + 1, 1, now, event, policy)
             return replace(state, in_row=in_row, tallies=tallies)
         case _:
             assert_never(event)
@@ -183,14 +197,20 @@ def _probed(
     epoch = state.epoch + 1
     match event:
         case GivenUp():
-            return Open(epoch, now, state.openings)
+            # Whoever would say more may go at once; a dead Nexudus is still left alone.
+            lesser_from = now + policy.opening_s(state.openings, 0.0)
+            return Open(epoch, now, state.openings, lesser_from)
         case Succeeded():
             return Closed(epoch)
         case Failed():
-            openings = state.openings + 1
-            return Open(epoch, now + policy.opening_s(openings, event.chance), openings)
+            return _opened(epoch, state.openings + 1, now, event, policy)
         case _:
             assert_never(event)
+
+
+def _opened(epoch: int, openings: int, now: float, event: Failed, policy: BreakerPolicy) -> Open:
+    until = now + policy.opening_s(openings, event.chance)
+    return Open(epoch, until, openings, until + LESSER_AFTER_S)
 
 
 def _tallied(

@@ -20,7 +20,7 @@ from bff.clock import Clock
 from bff.errors import TargetError, UnusableAnswer, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.decoding import decoded
-from bff.nexudus.exchange import Exchange
+from bff.nexudus.exchange import Anytime, Departure, Exchange
 from bff.nexudus.headers import Header, RawHeaders, values_of
 from bff.nexudus.places import Party, Place, Places
 from bff.spaces import Origin, Space
@@ -28,6 +28,7 @@ from bff.spaces import Origin, Space
 IDLE_CONNECTIONS: Final = 16
 MAX_ANSWER: Final = 8 * 2**20
 CONNECTIONS: Final = 100
+ANYTIME: Final = Anytime()
 
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _CREDENTIALS: Final = frozenset((b"authorization", b"cookie"))
@@ -50,13 +51,15 @@ class Timeouts:
 class Call:
     """A request to stream: `target` is path and query as received, `headers` are allow-listed.
 
-    Without a Content-Length the body goes chunked; None means that there is no body.
+    Without a Content-Length the body goes chunked; None means that there is no body. `arriving`:
+    part of it is still waited for.
     """
 
     method: str
     target: bytes
     headers: RawHeaders
     body: AsyncIterator[bytes] | None = None
+    arriving: bool = False
 
 
 class TwoPools(httpx.AsyncBaseTransport):
@@ -139,7 +142,14 @@ class NexudusClient:
         self._streamed = Places(most, clock, shared=shared)
         self._draining: set[asyncio.Task[None]] = set()
 
-    async def get(self, space: Space, path: str, headers: RawHeaders, deadline_s: float) -> Answer:
+    async def get(
+        self,
+        space: Space,
+        path: str,
+        headers: RawHeaders,
+        deadline_s: float,
+        departure: Departure = ANYTIME,
+    ) -> Answer:
         """GET `path` (with its query, validated) as a whole, decoded Answer of any status.
 
         Raises UpstreamDown, UpstreamTimeout (also past `deadline_s`), Overloaded, or UnusableAnswer
@@ -147,7 +157,7 @@ class NexudusClient:
         """
         began = self.clock.monotonic()
         call = Call("GET", path.encode(), headers)
-        exchange = self._begin(space, call, self._timeouts.read_s, streamed=False)
+        exchange = self._begin(space, call, self._timeouts.read_s, departure, streamed=False)
         try:
             async with asyncio.timeout(deadline_s):
                 head = await exchange.head()
@@ -160,13 +170,15 @@ class NexudusClient:
         return Answer.of(head.status, head.headers, body, self.clock.monotonic() - began)
 
     @asynccontextmanager
-    async def stream(self, space: Space, call: Call, idle_s: float) -> AsyncIterator[Exchange]:
+    async def stream(
+        self, space: Space, call: Call, idle_s: float, departure: Departure = ANYTIME
+    ) -> AsyncIterator[Exchange]:
         """The exchange of `call`, whose connection is closed on leaving unless it was read whole.
 
         `idle_s` bounds each wait for a byte of the answer. Raises TargetError for a target or a
         method that is never forwarded; the exchange raises UpstreamError, or what `body` raises.
         """
-        exchange = self._begin(space, call, idle_s, streamed=True)
+        exchange = self._begin(space, call, idle_s, departure, streamed=True)
         try:
             yield exchange
         finally:
@@ -179,11 +191,14 @@ class NexudusClient:
             await asyncio.wait({task})
         await self._transport.aclose()
 
-    def _begin(self, space: Space, call: Call, read_s: float, *, streamed: bool) -> Exchange:
+    def _begin(
+        self, space: Space, call: Call, read_s: float, departure: Departure, *, streamed: bool
+    ) -> Exchange:
         limits = self._timeouts
         url = _url(space.origin)
         places = self._streamed if streamed else self._cached
-        place = places.place(Party(space.name, any(n in _CREDENTIALS for n, _ in call.headers)))
+        known = any(name in _CREDENTIALS for name, _ in call.headers)
+        place = places.place(Party(space.name, known, call.arriving))
         request = httpx.Request(
             call.method,
             url,
@@ -200,7 +215,7 @@ class NexudusClient:
                 _STREAMED: streamed,
             },
         )
-        return Exchange(self._transport, request, place)
+        return Exchange(self._transport, request, place, departure)
 
     async def _release(self, exchange: Exchange) -> None:
         await exchange.release()

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
 import httpcore
@@ -35,6 +35,39 @@ class Head:
 
     status: int
     headers: tuple[Header, ...]
+
+
+class Departure(Protocol):
+    """When a request may be sent: a connection that was slow to make may have cost it its turn."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it may go now."""
+        ...
+
+    async def renewed(self) -> None:
+        """Returns once it may; raises UpstreamError."""
+        ...
+
+    def gone(self) -> None:
+        """Its first byte has gone, or never will. May be repeated."""
+        ...
+
+
+class Anytime:
+    """A Departure of what nobody counts."""
+
+    is_due = True
+
+    async def renewed(self) -> None:
+        """At once."""
+
+    def gone(self) -> None:
+        """Nobody asks."""
+
+
+class _TurnMissedError(Exception):
+    """Nothing has been sent, and the connection is there."""
 
 
 class _End(Enum):
@@ -73,7 +106,9 @@ class Exchange:
         transport: httpx.AsyncBaseTransport,
         request: httpx.Request,
         place: Place,
+        departure: Departure,
     ) -> None:
+        self._departure = departure
         self._transport = transport
         self._request = request
         self._place = place
@@ -173,6 +208,7 @@ class Exchange:
                 try:
                     await self._transfer()
                 finally:
+                    self._departure.gone()
                     self._place.give_back()
             except BffError as error:
                 outcome = error
@@ -201,8 +237,9 @@ class Exchange:
         self._admitted = True
 
     async def _transfer(self) -> None:
-        response = await self._transport.handle_async_request(self._request)
+        response = await self._handed_over()
         self._sent = True
+        self._departure.gone()
         network = response.extensions.get("network_stream")
         if isinstance(network, httpcore.AsyncNetworkStream):
             self._network = network
@@ -216,12 +253,27 @@ class Exchange:
             with anyio.CancelScope(shield=True):
                 await stream.aclose()
 
+    async def _handed_over(self) -> httpx.Response:
+        while True:
+            try:
+                return await self._transport.handle_async_request(self._request)
+            except _TurnMissedError:
+                await self._departure.renewed()
+
     async def _trace(self, event: str, _info: Mapping[str, object]) -> None:
         if event.endswith(".send_request_headers.started"):
+            http2 = event.startswith("http2.")
+            if not self._departure.is_due and not self._discarding:
+                if http2:
+                    # The stream has its number: whoever overtakes it now would have the same.
+                    raise _TurnMissedError
+                await self._departure.renewed()
             if self._discarding:
                 raise UpstreamDown("nobody waits for the answer any more")
             self._sent = True
-            self._http2 = event.startswith("http2.")
+            self._http2 = http2
+        elif event.endswith(".send_request_headers.complete"):
+            self._departure.gone()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Somebody else's cancellation, such as the end of the loop: the reader must not hang.

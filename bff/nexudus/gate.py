@@ -6,12 +6,15 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, TypeVar, assert_never
 
 from bff.clock import Clock
 from bff.errors import UpstreamDown
 from bff.nexudus import breaker
+from bff.nexudus.blame import Asked, Blame
 from bff.nexudus.breaker import BreakerPolicy, Closed, HalfOpen, Open
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,14 @@ class BreakerStanding:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A call that was let through. `is_probe`: everybody else waits for what becomes of it."""
+    """A call that was let through. `is_probe`: everybody else waits for what becomes of it.
+
+    `sound`: whether its failure would be Nexudus', whatever it asked for.
+    """
 
     epoch: int
     is_probe: bool
+    sound: bool = True
 
 
 class Gate:
@@ -40,17 +47,20 @@ class Gate:
         chance: Callable[[], float],
         turned: Callable[[str], None],
     ) -> None:
+        self.blame: Final = Blame(policy.window_s)
         self._policy = policy
         self._clock = clock
         self._chance = chance
         self._turned = turned
         self._state: breaker.State = Closed()
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: dict[asyncio.Timeout, None] = {}
 
-    @property
-    def admits(self) -> bool:
-        """Whether a call would be let through now."""
-        return breaker.admits(self._state, self._clock.monotonic())
+    def admits(self, asked: Asked | None) -> bool:
+        """Whether a call would be let through now; None: one of the gateway's own."""
+        if asked is not None and asked.arriving and not isinstance(self._state, Closed):
+            return False  # its sender could keep everybody waiting
+        sound = self.blame.is_sound(asked)
+        return breaker.admits(self._state, self._clock.monotonic(), sound=sound)
 
     @property
     def standing(self) -> BreakerStanding:
@@ -59,23 +69,24 @@ class Gate:
             _name(self._state), breaker.wait_s(self._state, self._clock.monotonic())
         )
 
-    def enter(self) -> Pass:
+    def enter(self, asked: Asked | None) -> Pass:
         """Let one call through; what becomes of it is to be told. Raises UpstreamDown."""
-        if not self.admits:
+        if not self.admits(asked):
             raise self._refusal()
-        self._happened(breaker.Began())
-        return Pass(self._state.epoch, isinstance(self._state, HalfOpen))
+        sound = self.blame.is_sound(asked)
+        self._happened(breaker.Began(sound))
+        return Pass(self._state.epoch, isinstance(self._state, HalfOpen), sound)
 
-    async def while_closed(self, wait: Awaitable[None]) -> None:
+    async def while_closed(self, wait: Awaitable[T]) -> T:
         """Wait for something on the way to Nexudus; UpstreamDown once the breaker opens."""
         limit = asyncio.timeout(None)
         try:
             async with limit:
-                self._waiting.add(limit)
+                self._waiting[limit] = None
                 try:
-                    await wait
+                    return await wait
                 finally:
-                    self._waiting.discard(limit)
+                    del self._waiting[limit]
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -99,6 +110,8 @@ class Gate:
         if type(before) is not type(self._state):
             if isinstance(before, Closed):
                 self._eject()
+            if isinstance(self._state, Closed):
+                self.blame.recovered()
             self._turned(_name(self._state))
 
     def _eject(self) -> None:

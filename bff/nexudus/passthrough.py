@@ -94,14 +94,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """The way to Nexudus for one call. `tries`: when it may go, and whether again.
+    """The way to Nexudus for one call. `tries(call)`: when it may go, and whether again.
 
     That is asked once the call can be made: a body may have taken its time to come.
     """
 
     client: NexudusClient
     space: Space
-    tries: Callable[[], Tries]
+    tries: Callable[[Call], Tries]
 
 
 async def forward(
@@ -201,7 +201,7 @@ class _Relay:
     async def run(self) -> None:
         call = await self._call()
         self._upload.read_ahead()
-        tries = self._tries()
+        tries = self._tries(call)
         while (delay_s := await self._attempt(call, tries)) is not None:
             await self._client.clock.sleep(delay_s)
         await self._pass({"body": b"", "more_body": False})
@@ -219,7 +219,7 @@ class _Relay:
             return delay_s
 
     async def _exchanged(self, call: Call, attempt: Attempt, tries: Tries) -> float | None:
-        async with self._client.stream(self._space, call, self._plan.idle_s) as exchange:
+        async with self._client.stream(self._space, call, self._plan.idle_s, attempt) as exchange:
             self._exchange = exchange
             try:
                 head = await exchange.head()
@@ -250,7 +250,7 @@ class _Relay:
             raise TargetError("the server does not say how the path was written")
         target = path + b"?" + query if query else path
         body: AsyncIterator[bytes] | None = await self._upload.opened()
-        return Call(self._scope["method"], target, headers, body)
+        return Call(self._scope["method"], target, headers, body, self._upload.arriving)
 
     async def _start(self, head: Head) -> None:
         if head.status < 200:

@@ -16,17 +16,21 @@ from typing import Final
 
 from bff.clock import Clock
 
-UNKNOWN_SHARE: Final = 1 / 3
+LESSER_SHARE: Final = 1 / 3
 STANDSTILL_S: Final = 10.0
 """A call that has waited for its client for so long makes room for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Whose calls compete with one another: a space's, those without credentials apart."""
+    """Whose calls compete with one another: those of a space that are alike.
+
+    `known`: with credentials. `arriving`: whose body is still to come, as slowly as its sender may.
+    """
 
     space: str
     known: bool = True
+    arriving: bool = False
 
 
 def may_take(held: int, free: int, share: float) -> bool:
@@ -40,7 +44,8 @@ def may_take(held: int, free: int, share: float) -> bool:
 class Places:
     """`most` of them. `shared`: several spaces are served, and none may hold more than it leaves.
 
-    Calls without credentials may hold a third of what they leave, always: a quarter of all.
+    Calls without credentials, or whose body is arriving, may hold a third of what they leave,
+    always: a quarter of all.
     """
 
     def __init__(self, most: int, clock: Clock, *, shared: bool) -> None:
@@ -56,11 +61,15 @@ class Places:
         return Place(self, party, self._clock)
 
     async def take(self, place: Place) -> None:
-        """Returns once the place is had. Where it has to be waited for, a call that stands still is
-        made to lose its own: of the party that holds most, the one that does so longest."""
+        """Returns once the place is had.
+
+        Where it would have to be waited for, a call that stands still is made to lose its own: of
+        the party that holds most, the one that does so longest.
+        """
         party = place.party
-        if party in self._waiting or not self._may_take(party):
+        if self._has_to_wait(party):
             self._reclaim()
+        if self._has_to_wait(party):
             await self._turn(party)
         else:
             self._count(party, 1)
@@ -72,10 +81,12 @@ class Places:
         self._count(place.party, -1)
         self._call_up()
 
+    def _has_to_wait(self, party: Party) -> bool:
+        return party in self._waiting or not self._may_take(party)
+
     def _may_take(self, party: Party) -> bool:
-        return may_take(
-            self._held[party], self._free, self._share if party.known else UNKNOWN_SHARE
-        )
+        share = self._share if party.known and not party.arriving else LESSER_SHARE
+        return may_take(self._held[party], self._free, share)
 
     def _count(self, party: Party, change: int) -> None:
         self._free -= change

@@ -88,20 +88,25 @@ def next_delay(
     return delay_s if max(delay_s, held_s) < prospects.left_s else None
 
 
-def mishap_of(status: int, headers: RawHeaders, wall: float, *, reading: bool) -> Mishap | None:
+def mishap_of(status: int, headers: RawHeaders, wall: float, *, known: bool) -> Mishap | None:
     """What an answer says went wrong, if a call like it may do better later.
 
-    429 throttles; 409 does with `Retry-After`, and on a reading method also without: only a write
-    can be in conflict with something (RFC 9110 15.5.10; FACTS 8 documents none).
+    `known`: to a call of the gateway's own, which is in conflict with nothing: 409 and 429
+    throttle. To any other, only what FACTS 8 documents does: they come with `Retry-After`, and a
+    409 without a body.
     """
     told = retry_after_s(headers, wall)
-    asked = bool(values_of(headers, b"retry-after"))
-    if status == 429 or (status == 409 and (asked or reading)):
+    if status in (409, 429) and (known or _is_throttle(status, headers)):
         pause_s = THROTTLED_S if told is None else told
         return Mishap(Cause.THROTTLED, min(max(pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
     if status in _UNAVAILABLE:
         return Mishap(Cause.UNAVAILABLE, told or 0.0)
     return None
+
+
+def _is_throttle(status: int, headers: RawHeaders) -> bool:
+    asked = bool(values_of(headers, b"retry-after"))
+    return asked and (status == 429 or values_of(headers, b"content-length") == (b"0",))
 
 
 def retry_after_s(headers: RawHeaders, wall: float) -> float | None:

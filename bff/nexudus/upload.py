@@ -11,7 +11,7 @@ from starlette.types import Receive
 
 from bff.errors import BffError, BodyTooLarge, RequestStalled
 
-AHEAD: Final = 64 * 2**10
+AHEAD: Final = 16 * 2**10
 """Bytes that have to be there, or the end of the body, before a call to Nexudus begins."""
 GRACE_S: Final = 30.0
 MIN_RATE: Final = 500
@@ -56,6 +56,11 @@ class Upload:
             first += await self._part()
         self._earned, self._waited_s = 0, 0.0
         return self._parts(bytes(first)) if first else None
+
+    @property
+    def arriving(self) -> bool:
+        """Whether more of the body is still to come."""
+        return not self._over.is_set()
 
     def read_ahead(self) -> None:
         """Read one part further already: a client that leaves meanwhile is noticed.

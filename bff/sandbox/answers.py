@@ -26,7 +26,7 @@ class Refusal(Exception):
         self.body = body
 
 
-def refusal_response(_: Request, refusal: Exception) -> Response:
+async def refusal_response(_: Request, refusal: Exception) -> Response:
     """Turns a Refusal into its response; without a body it has no content type either."""
     assert isinstance(refusal, Refusal)
     if refusal.body is None:

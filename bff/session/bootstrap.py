@@ -16,7 +16,7 @@ import orjson
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.resources import PARTS, PROFILES, Resource, active_profile
 from bff.session.interpret import Refusal
-from bff.session.reading import Ask, Caller, Reading
+from bff.session.reading import Ask, Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import Shape, project
 
@@ -129,12 +129,13 @@ class Bootstrap:
         if hint is None or not parts:
             return {}
         proven = await self._reads.is_proven(caller.principal)
+        stranger = not proven and await self._reads.proof_of(caller.principal) is None
         early = {}
         for part in parts:
             ident = part.ident_of(hint)
             if ident is None:
                 continue
-            ask = Ask(caller, part, ident, gate=None if proven else gate)
+            ask = Ask(caller, part, ident, gate=None if proven else gate, stranger=stranger)
             task = asyncio.create_task(self._reads.read(ask), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early
@@ -148,6 +149,9 @@ class Bootstrap:
         try:
             if early is not None and early.ident == ident:
                 answer = await early.task
+                if isinstance(answer, Reading) and answer.outcome is Outcome.STALE:
+                    # The early read may not have begun to, for a caller who had to prove itself.
+                    self._reads.refresh(Ask(caller, part, ident))
             else:
                 answer = await self._reads.read(Ask(caller, part, ident))
         except UpstreamError as error:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from bff.cache.decide import Verdict
 from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared
+from bff.cache.flight import Course
 from bff.cache.leadership import Lead, Leadership, Lock, Told
 from bff.cache.tiered import Ticket, Tier, TieredCache
-from bff.errors import UpstreamTimeout
+from bff.errors import UpstreamError, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.resources import PROFILES
@@ -30,7 +31,9 @@ class Crossing:
         self._leadership = leadership
         self._within_s = within_s
 
-    async def fly(self, ask: Ask, key: str, ticket: Ticket, urgency: Urgency) -> Landing:
+    async def fly(
+        self, ask: Ask, key: str, ticket: Ticket, urgency: Urgency, course: Course
+    ) -> Landing:
         """Call Nexudus, unless another process brought the document meanwhile or fails to.
 
         `key`: what callers share it by, in every process. Raises UpstreamError.
@@ -54,17 +57,26 @@ class Crossing:
                 after=told,
             )
             if isinstance(claimed, Lead):
-                return await self._led(claimed, ask, ticket, urgency)
+                return await self._led(claimed, ask, ticket, urgency, course)
             if isinstance(claimed.ending, Failed):
                 raise claimed.ending.as_error()
             told = claimed
 
-    async def _led(self, lead: Lead, ask: Ask, ticket: Ticket, urgency: Urgency) -> Landing:
+    async def _led(
+        self, lead: Lead, ask: Ask, ticket: Ticket, urgency: Urgency, course: Course
+    ) -> Landing:
         unwatch = urgency.watch(lead.hurry)
-        lead.when_urgent(lambda: urgency.raise_to(Priority.INTERACTIVE))
+        if urgency.priority is Priority.BACKGROUND:
+            lead.when_urgent(lambda: urgency.raise_to(Priority.INTERACTIVE))
         try:
             with lead:
-                landing = await self._landings.land(ask, ticket, urgency)
+                try:
+                    landing = await self._landings.land(ask, ticket, urgency, course)
+                except UpstreamError:
+                    if not course.begun:
+                        # This process could not call; the others may be able to.
+                        lead.ending = Unshared()
+                    raise
                 lead.ending = _ending(landing)
                 return landing
         finally:
@@ -97,8 +109,8 @@ def _ending(landing: Landing) -> Ending:
     match landing.outcome:
         case Refusal(status=status) as refusal if refusal.is_failure:
             return Failed(status=status, retry_after_s=_seconds(refusal.answer))
-        case Good(storable=True) if landing.stored:
-            return Stored()
+        case Good(storable=True) if landing.stored and landing.audience is Audience.PROVEN:
+            return Stored() if landing.shared else Unshared()
         case Good(storable=True) if landing.audience is Audience.PROVEN:
             return Nothing()  # overtaken by an invalidation: whoever waits is to ask again
         case _:

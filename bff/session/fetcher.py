@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +12,10 @@ from bff.nexudus.admission import CACHED, Admission, Attempt, Intent
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
-from bff.nexudus.headers import Header, RawHeaders, Variants, cached_request_headers
+from bff.nexudus.headers import Header, RawHeaders, cached_request_headers
 from bff.nexudus.retry import Cause
 from bff.resources import PROFILES
-from bff.session.principal import Principal
+from bff.session.landing import Call
 from bff.spaces import Space, SpaceTable
 
 BEGUN: Final = 0.75
@@ -33,6 +34,10 @@ class _Errand:
     ends_by: float
 
 
+async def _nothing() -> None:
+    return None
+
+
 class Fetcher:
     """`deadline_s` bounds each fetch: the wait for its turn, the calls and their repetitions.
 
@@ -47,32 +52,34 @@ class Fetcher:
         self._admission = admission
         self._deadline_s = deadline_s
 
-    async def fetch(
-        self, principal: Principal, path: str, variants: Variants, urgency: Urgency
-    ) -> Answer:
+    async def fetch(self, call: Call) -> Answer:
         """A GET under the caller's own token."""
-        headers = cached_request_headers(principal.token, variants)
-        errand = self._errand(principal.space, path, headers, self._deadline_s)
-        return await self._get(errand, urgency)
+        headers = cached_request_headers(call.principal.token, call.variants)
+        errand = self._errand(call.principal.space, call.path, headers, self._deadline_s)
+        return await self._get(errand, call.urgency, call.begins)
 
     async def listed_by(self, space: str, credentials: RawHeaders, within_s: float) -> Answer:
         """The profile list under credentials other than a bearer token."""
         headers: list[Header] = [*credentials, (b"accept", b"application/json")]
         errand = self._errand(space, PROFILES.path, headers, min(within_s, self._deadline_s))
-        return await self._get(errand, Urgency(Priority.FORWARDED))
+        now = self._admission.clock.monotonic()
+        return await self._get(errand, Urgency(Priority.FORWARDED, now))
 
     def _errand(self, space: str, path: str, headers: RawHeaders, within_s: float) -> _Errand:
         now = self._admission.clock.monotonic()
         begins_by, ends_by = now + BEGUN * within_s, now + within_s
         return _Errand(self._table.by_name(space), path, headers, begins_by, ends_by)
 
-    async def _get(self, errand: _Errand, urgency: Urgency) -> Answer:
+    async def _get(
+        self, errand: _Errand, urgency: Urgency, begins: Callable[[], Awaitable[None]] = _nothing
+    ) -> Answer:
         intent = Intent(errand.space.name, CACHED, urgency, errand.begins_by, repeatable=True)
         tries = self._admission.tries(intent)
         while True:
             try:
                 async with tries.attempt() as attempt:
-                    answer = await self._called(errand)
+                    await begins()
+                    answer = await self._called(errand, attempt)
                     await attempt.answered(answer.status, answer.headers)
             except UpstreamError:
                 delay_s = tries.delay()
@@ -84,9 +91,9 @@ class Fetcher:
                     return _final(answer, attempt)
             await self._admission.clock.sleep(delay_s)
 
-    async def _called(self, errand: _Errand) -> Answer:
+    async def _called(self, errand: _Errand, attempt: Attempt) -> Answer:
         left_s = max(0.0, errand.ends_by - self._admission.clock.monotonic())
-        return await self._client.get(errand.space, errand.path, errand.headers, left_s)
+        return await self._client.get(errand.space, errand.path, errand.headers, left_s, attempt)
 
 
 def _final(answer: Answer, attempt: Attempt) -> Answer:

@@ -20,11 +20,14 @@ def judged(
         return Verdict.DEAD, None
     entry, until = found.value, ask.principal.expires_at
     fresh = policy.of(entry)
-    verdict = judge(entry.fetched_at, now, fresh, until)
+    verdict, expires = judge(entry.fetched_at, now, fresh, until), found.expires
     if ask.resource is PROFILES:
         if proof is None or not isinstance(proof.value, Proof):
             return Verdict.DEAD, None  # withdrawn: the list may not be shown, stale or not
         verdict = max(verdict, judge(proof.value.accepted_at, now, fresh, until))
+        expires = min(expires, proof.expires)
+    if found.stands_in or (proof is not None and proof.stands_in):
+        verdict = max(verdict, Verdict.LAPSED)
     if verdict is Verdict.DEAD:
         return verdict, None
-    return verdict, Reading(ask.resource, entry, Outcome.HIT, found.tier, fresh)
+    return verdict, Reading(ask.resource, entry, Outcome.HIT, found.tier, fresh, expires=expires)

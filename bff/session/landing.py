@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bff.cache import tags as tagging
 from bff.cache.entry import Entry, Proof
+from bff.cache.flight import Course
 from bff.cache.invalidation import Invalidator
 from bff.cache.keys import Scope
-from bff.cache.tiered import Fill, Ticket, Tier, TieredCache, Want
+from bff.cache.tasks import end
+from bff.cache.tiered import Fill, Kept, Ticket, Tier, TieredCache, Want
 from bff.clock import Clock
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Urgency
@@ -21,8 +24,14 @@ from bff.session.interpret import Good, Refusal, interpret
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Policy
 
-Fetch = Callable[[Principal, str, Variants, Urgency], Awaitable[Answer]]
-"""(who, path, variants, how soon) -> Nexudus' answer; raises UpstreamError."""
+RETAKEN_S = 0.02
+"""A ticket older than this when its call begins is taken anew: much may have been dropped since."""
+REFUSING_S = 0.25
+"""How long a 401 waits until every process has heard of it; then it is told behind the answer."""
+
+
+async def _nothing() -> None:
+    return None
 
 
 class Audience(enum.Enum):
@@ -35,10 +44,26 @@ class Audience(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A fetch under a member's token. `begins` is awaited right before each call to Nexudus."""
+
+    principal: Principal
+    path: str
+    variants: Variants
+    urgency: Urgency
+    begins: Callable[[], Awaitable[None]] = _nothing
+
+
+Fetch = Callable[[Call], Awaitable[Answer]]
+"""Nexudus' answer; raises UpstreamError."""
+
+
+@dataclass(frozen=True, slots=True)
 class Landing:
     """What came of a flight. `took_s`: how long Nexudus took, if this process asked it.
 
-    `tier`: L2 where the document turned out to be in the shared store already.
+    `tier`: L2 where the document turned out to be in the shared store already. `shared`: whether
+    what is stored may be found there by other processes.
     """
 
     outcome: Good | Refusal
@@ -46,6 +71,7 @@ class Landing:
     audience: Audience
     took_s: float | None
     tier: Tier = Tier.UPSTREAM
+    shared: bool = True
 
 
 class Landings:
@@ -64,6 +90,7 @@ class Landings:
         self.fetch = fetch
         self.policies = policies
         self.clock = clock
+        self._telling: set[asyncio.Task[object]] = set()
         self.scope_of: Callable[[Principal, Resource], Scope] = lambda _, resource: resource.scope
 
     def want(self, ask: Ask) -> Want:
@@ -78,15 +105,35 @@ class Landings:
         tag = tagging.token if on_profiles else tagging.proof
         tags = frozenset(tag(digest) for digest in principal.digests)
         cause = "token_refused" if on_profiles else "proof_withdrawn"
-        await self._invalidator.invalidate(principal.space, tags, cause)
+        # A process that hangs is waited for by a write, which promises something to its member; of
+        # a 401 the caller has nothing, and its own process has dropped what it had by now.
+        telling = asyncio.create_task(
+            self._invalidator.invalidate(principal.space, tags, cause), name="refusal"
+        )
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        await asyncio.wait({telling}, timeout=REFUSING_S)
 
-    async def land(self, ask: Ask, ticket: Ticket, urgency: Urgency) -> Landing:
+    async def aclose(self) -> None:
+        """End what is still being told."""
+        await end(self._telling)
+
+    async def land(self, ask: Ask, ticket: Ticket, urgency: Urgency, course: Course) -> Landing:
         """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
         if ticket.stamp is None:
             ticket = await self._cache.begin(ask.principal.space)
-        fetched_at = self.clock.wall()
+        taken_at, fetched_at = self.clock.monotonic(), self.clock.wall()
+
+        async def begins() -> None:
+            nonlocal ticket, taken_at, fetched_at
+            if self.clock.monotonic() - taken_at > RETAKEN_S:
+                ticket = await self._cache.begin(ask.principal.space)
+                taken_at = self.clock.monotonic()
+            course.begun = True
+            fetched_at = self.clock.wall()
+
         path = ask.resource.path_for(ask.ident)
-        answer = await self.fetch(ask.principal, path, ask.caller.variants, urgency)
+        answer = await self.fetch(Call(ask.principal, path, ask.caller.variants, urgency, begins))
         took_s = answer.took_s
         outcome = interpret(
             ask.resource, answer,
@@ -100,8 +147,23 @@ class Landings:
             return Landing(outcome, False, Audience.LEADER, took_s)
         if not outcome.storable:
             return Landing(outcome, False, Audience.SAME_TOKEN, took_s)
-        stored = await self._store(ask, ticket, outcome)
-        return Landing(outcome, stored, Audience.PROVEN, took_s)
+        want, audience = self.want(ask), Audience.PROVEN
+        if not await self._speaks_for_others(ask, outcome.entry):
+            want, audience = wants.own_of(ask), Audience.SAME_TOKEN
+        kept = await self._store(ask, want, ticket, outcome)
+        stored, shared = kept is not Kept.NOWHERE, kept is Kept.EVERYWHERE
+        return Landing(outcome, stored, audience, took_s, shared=shared)
+
+    async def _speaks_for_others(self, ask: Ask, entry: Entry) -> bool:
+        """Whether an answer may be shared: a 404 only if it is about a profile of the caller's own.
+
+        Who may see a profile can depend on who asks (FACTS 4.5), and a 404 says no more.
+        """
+        if entry.status == 200 or self.want(ask).token is not None:
+            return True
+        findings = await self._cache.find(ask.principal.space, (wants.proof_of(ask.principal),))
+        proof = findings.values[0].value if findings.values[0] else None
+        return isinstance(proof, Proof) and ask.ident in {str(each) for each in proof.coworkers}
 
     async def _withdraw(self, ask: Ask, refusal: Refusal) -> None:
         on_profiles = ask.resource is PROFILES
@@ -111,9 +173,8 @@ class Landings:
             # Not "the token is dead", but no acceptance either: nothing vouches for it now.
             await self.refused(ask.principal, on_profiles=False)
 
-    async def _store(self, ask: Ask, ticket: Ticket, good: Good) -> bool:
+    async def _store(self, ask: Ask, want: Want, ticket: Ticket, good: Good) -> Kept:
         entry = good.entry
-        want = self.want(ask)
         fills = [Fill(want, entry if want.token else for_others(entry), entry.tags)]
         if ask.resource is PROFILES:
             user, coworkers = user_of(good.document), coworkers_of(good.document)
@@ -122,7 +183,7 @@ class Landings:
             proof = Proof(entry.fetched_at, user, coworkers)
             fills.append(Fill(wants.proof_of(ask.principal), proof, tags))
         keep_s = self.policies[ask.resource.name].of(entry).keep_s
-        return await self._cache.fill(ticket, fills, keep_s)
+        return await self._cache.keep(ticket, fills, keep_s)
 
 
 def for_others(entry: Entry) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -55,12 +56,14 @@ class Policy:
 class Caller:
     """Who asks, in which variants, and how long the answer is waited for.
 
-    `until`: monotonic seconds; None waits as long as the fetch itself may take.
+    `until`: monotonic seconds; None waits as long as the fetch itself may take. `began`: when the
+    request did; what may be spent on waiting is spent once, however many reads it makes.
     """
 
     principal: Principal
     variants: Variants
     until: float | None = None
+    began: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class Ask:
     """One read: who wants which document, and on what terms.
 
     `stale_ok`: a stale answer may be served while it is revalidated. `gate`: resolves to whether
-    the caller proved itself; until then nothing fetched for it is shared or stored.
+    the caller proved itself; until then nothing fetched for it is shared or stored. `stranger`:
+    nothing is known of the caller's token, which may be invented.
     """
 
     caller: Caller
@@ -76,6 +80,7 @@ class Ask:
     ident: str
     stale_ok: bool = True
     gate: Callable[[], Awaitable[bool]] | None = None
+    stranger: bool = False
 
     @property
     def principal(self) -> Principal:
@@ -89,6 +94,7 @@ class Reading:
 
     `proven_until`: UTC seconds at which the caller has to prove itself again, where that is not
     for the document itself to say. `upstream_s`: how long Nexudus took, if it was asked.
+    `expires`: of the copy in process that it was made of, monotonic seconds.
     """
 
     resource: Resource
@@ -99,3 +105,4 @@ class Reading:
     stored: bool = True
     proven_until: float | None = None
     upstream_s: float | None = None
+    expires: float = math.inf

@@ -11,9 +11,9 @@ import structlog
 from bff.cache import tags as tagging
 from bff.cache.decide import Verdict, judge
 from bff.cache.entry import Entry, Proof
-from bff.cache.flight import Flights, Landed
-from bff.cache.tiered import Ticket, Tier, TieredCache, Want
-from bff.errors import UpstreamError, UpstreamTimeout
+from bff.cache.flight import Course, Flights, Landed
+from bff.cache.tiered import Found, Ticket, Tier, TieredCache, Want
+from bff.errors import Overloaded, UpstreamError, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.resources import PROFILES, RELATED
 from bff.session import wants
@@ -53,7 +53,6 @@ class Reads:
         self._policies = landings.policies
         self._clock = landings.clock
         self._terms = terms
-        self.refreshing = 0
         self.on_shared_hit: Callable[[Ask, Entry], None] = lambda _ask, _entry: None
 
     @property
@@ -73,21 +72,23 @@ class Reads:
         # Stricter than the bootstrap, where a profile list that is served stale vouches for the
         # related list beside it: there the list is being revalidated, and a refusal of the token
         # is noticed. Here nothing else asks Nexudus about the token.
-        accepted_at = await self._accepted_at(caller.principal)
-        if accepted_at is None:
+        accepted = await self._accepted(caller.principal)
+        if accepted is None:
             listed = await self.profiles(caller, stale_ok=False)
             if isinstance(listed, Refusal):
                 return listed
-            accepted_at = listed.entry.fetched_at
+            accepted = listed.entry.fetched_at, listed.expires
+        accepted_at, expires = accepted
         reading = await self.read(Ask(caller, RELATED, str(coworker_id)))
         if isinstance(reading, Refusal):
             return reading
         proven_until = accepted_at + self._policies[PROFILES.name].good.fresh_s
-        return replace(reading, proven_until=proven_until)
+        expires = min(reading.expires, expires)
+        return replace(reading, proven_until=proven_until, expires=expires)
 
     async def is_proven(self, principal: Principal) -> bool:
         """Whether Nexudus accepted the token within the profile TTL; asks only the cache."""
-        return await self._accepted_at(principal) is not None
+        return await self._accepted(principal) is not None
 
     async def proof_of(self, principal: Principal) -> Proof | None:
         """What is known of the caller without asking Nexudus, however old."""
@@ -99,7 +100,7 @@ class Reads:
         """Whether a read would still find this very entry."""
         findings = await self._cache.find(ask.principal.space, (self._landings.want(ask),))
         found = findings.values[0]
-        return found is not None and found.value == entry
+        return found is not None and not found.stands_in and found.value == entry
 
     async def read(self, ask: Ask) -> Reading | Refusal:
         """One read under the rules. A shared document needs a caller that is or will be proven."""
@@ -107,12 +108,12 @@ class Reads:
         wanted = [want]
         if ask.resource is PROFILES:
             wanted.append(wants.proof_of(ask.principal))
+        elif want.token is None:
+            wanted.append(wants.own_of(ask))
         findings = await self._cache.find(ask.principal.space, wanted)
         if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
             return await self.read(ask)
-        proof = findings.values[1] if ask.resource is PROFILES else None
-        policy, now = self._policies[ask.resource.name], self._clock.wall()
-        verdict, reading = judged(ask, findings.values[0], proof, policy, now)
+        verdict, reading = self._judged(ask, findings.values)
         if reading is not None and verdict is Verdict.FRESH:
             if want.token is None and ask.gate is None:
                 self.on_shared_hit(ask, reading.entry)
@@ -120,11 +121,24 @@ class Reads:
         if reading is not None and verdict is Verdict.STALE and ask.stale_ok:
             self._refresh(ask, findings.ticket)
             return replace(reading, outcome=Outcome.STALE)
+        if ask.resource is PROFILES and findings.values[1] is None:
+            ask = replace(ask, stranger=True)
         return await self._fetched(ask, findings.ticket, reading)
+
+    def refresh(self, ask: Ask) -> None:
+        """Fetch a document anew behind its readers' backs."""
+        self._refresh(ask, self._cache.unstamped())
 
     async def refused(self, principal: Principal, *, on_profiles: bool) -> None:
         """Nexudus answered 401: see `Landings.refused`."""
         await self._landings.refused(principal, on_profiles=on_profiles)
+
+    def _judged(self, ask: Ask, values: tuple[Found | None, ...]) -> tuple[Verdict, Reading | None]:
+        policy, now = self._policies[ask.resource.name], self._clock.wall()
+        if ask.resource is PROFILES:
+            return judged(ask, values[0], values[1], policy, now)
+        # Of a shared list, and of what this token alone was told instead of it, the better.
+        return min((judged(ask, found, None, policy, now) for found in values), key=_rank)
 
     async def _fetched(
         self, ask: Ask, ticket: Ticket, fallback: Reading | None
@@ -137,9 +151,12 @@ class Reads:
             key = self._shared_key(ask, alone=alone)
             shared = want.token is None and not alone
             try:
-                landed = await self._landed(ask, key, ticket, self._patience_s(ask, fallback))
-            except UpstreamError:
-                if fallback is None:
+                patience_s = self._patience_s(ask, fallback, self._flight_key(key, ticket))
+                landed = await self._landed(ask, key, ticket, patience_s)
+            except UpstreamError as error:
+                if fallback is None or (isinstance(error, Overloaded) and not ask.stale_ok):
+                    # That there was no call to be had proves nobody: who is to be proven could
+                    # bring that about.
                     raise
                 return replace(fallback, outcome=Outcome.STALE_ERROR)
             landing = landed.value
@@ -165,29 +182,34 @@ class Reads:
         self, ask: Ask, key: str, ticket: Ticket, patience_s: float | None
     ) -> Landed[Landing]:
         """The flight's result, waited for as long as its caller has time; the flight goes on."""
-        urgency = Urgency(Priority.INTERACTIVE)
+        priority = Priority.STRANGER if ask.stranger else Priority.INTERACTIVE
+        urgency = Urgency(priority, ask.caller.until or self._clock.monotonic())
+        course = Course()
         try:
             async with asyncio.timeout(patience_s):
                 return await self._flights.run(
                     self._flight_key(key, ticket),
                     ask.principal.space,
                     self._known_tags(ask),
-                    lambda: self._crossing.fly(ask, key, ticket, urgency),
+                    lambda: self._crossing.fly(ask, key, ticket, urgency, course),
+                    course,
                 )
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
 
-    def _patience_s(self, ask: Ask, fallback: Reading | None) -> float | None:
+    def _patience_s(self, ask: Ask, fallback: Reading | None, flight_key: str) -> float | None:
         """How long this caller waits: less where something stale stands in, which is shown then.
 
-        But not where the read is to prove the caller (`stale_ok` is False): a slow Nexudus may be
-        about to refuse the token.
+        Patience is one for the whole request, and one for all who wait for a flight. But not where
+        the read is to prove the caller (`stale_ok` is False): a slow Nexudus may be about to refuse
+        the token.
         """
-        until = ask.caller.until
-        patience_s = None if until is None else max(0.0, until - self._clock.monotonic())
+        until, began, now = ask.caller.until, ask.caller.began, self._clock.monotonic()
+        patience_s = None if until is None else max(0.0, until - now)
         if fallback is None or not ask.stale_ok:
             return patience_s
-        stale_s = self._terms.stale_patience_s
+        waited_s = max(self._flights.age_s(flight_key), 0.0 if began is None else now - began)
+        stale_s = max(0.0, self._terms.stale_patience_s - waited_s)
         return stale_s if patience_s is None else min(patience_s, stale_s)
 
     def _may_have(self, ask: Ask, want: Want, landing: Landing, *, shared: bool) -> bool:
@@ -203,38 +225,42 @@ class Reads:
 
     def _refresh(self, ask: Ask, ticket: Ticket) -> None:
         """Revalidate behind a stale answer, once per key, unless too many do."""
-        if self.refreshing >= self._terms.refreshes:
+        if ask.gate is not None:
+            return  # nobody knows yet whether its caller may have it
+        if self._flights.behind_of(ask.principal.space) >= self._terms.refreshes:
             return
-        urgency = Urgency(Priority.BACKGROUND)
-        key = self._shared_key(ask, alone=ask.gate is not None)
+        urgency = Urgency(Priority.BACKGROUND, self._clock.monotonic())
+        key = self._shared_key(ask, alone=False)
+        # Whoever joins has nothing stale to go on with, and does not wait behind all others.
+        course = Course(joined=lambda: urgency.raise_to(Priority.INTERACTIVE))
 
         async def refresh() -> Landing:
-            self.refreshing += 1
             try:
-                return await self._crossing.fly(ask, key, ticket, urgency)
+                return await self._crossing.fly(ask, key, ticket, urgency, course)
             except UpstreamError as error:
                 log.info("refresh_failed", resource=ask.resource.name, reason=str(error))
                 raise
-            finally:
-                self.refreshing -= 1
 
         self._flights.start(
             self._flight_key(key, ticket),
             ask.principal.space,
             self._known_tags(ask),
             refresh,
-            # Whoever joins has nothing stale to go on with, and does not wait behind all others.
-            joined=lambda: urgency.raise_to(Priority.INTERACTIVE),
+            course,
         )
 
-    async def _accepted_at(self, principal: Principal) -> float | None:
-        """When Nexudus accepted the token, unless that is too long ago to count."""
-        proof = await self.proof_of(principal)
-        if proof is None:
+    async def _accepted(self, principal: Principal) -> tuple[float, float] | None:
+        """When Nexudus accepted the token, unless that is too long ago to count.
+
+        And until when this process may go by it (monotonic seconds).
+        """
+        findings = await self._cache.find(principal.space, (wants.proof_of(principal),))
+        found = findings.values[0]
+        if found is None or found.stands_in or not isinstance(found.value, Proof):
             return None
         fresh, now = self._policies[PROFILES.name].good, self._clock.wall()
-        verdict = judge(proof.accepted_at, now, fresh, principal.expires_at)
-        return proof.accepted_at if verdict is Verdict.FRESH else None
+        verdict = judge(found.value.accepted_at, now, fresh, principal.expires_at)
+        return (found.value.accepted_at, found.expires) if verdict is Verdict.FRESH else None
 
     def _known_tags(self, ask: Ask) -> frozenset[str]:
         """What is known before a fetch to drop its result."""
@@ -261,3 +287,7 @@ def _outcome(landed: Landed[Landing]) -> Outcome:
         return Outcome.HIT
     alone = landed.value.took_s is not None and not landed.joined
     return Outcome.MISS if alone else Outcome.COALESCED
+
+
+def _rank(one: tuple[Verdict, Reading | None]) -> Verdict:
+    return one[0]

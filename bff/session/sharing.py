@@ -24,6 +24,7 @@ from bff.errors import StoreUnavailable, UpstreamError
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.resources import RELATED, Resource
 from bff.session.interpret import Good, Refusal, interpret
+from bff.session.landing import Call
 from bff.session.principal import Principal
 from bff.session.reading import Ask
 from bff.session.reads import Reads
@@ -147,8 +148,9 @@ class Sharing:
         fetched_at = self._clock.wall()
         try:
             path = ask.resource.path_for(ask.ident)
+            urgency = Urgency(Priority.BACKGROUND)
             answer = await self._reads.fetch(
-                ask.principal, path, ask.caller.variants, Urgency(Priority.BACKGROUND)
+                Call(ask.principal, path, ask.caller.variants, urgency)
             )
             own = interpret(
                 ask.resource, answer,

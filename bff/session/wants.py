@@ -18,6 +18,11 @@ def want_of(ask: Ask, scope: Scope) -> Want:
     return Want(Address(container, ask.resource.name, ask.ident, variant), (), None)
 
 
+def own_of(ask: Ask) -> Want:
+    """What only its caller's token was told of a document that is otherwise shared."""
+    return want_of(ask, Scope.TOKEN)
+
+
 def proof_of(principal: Principal) -> Want:
     """The proof that Nexudus accepts the caller's token."""
     return _private(principal, tagging.PROOF_RESOURCE, "", "")

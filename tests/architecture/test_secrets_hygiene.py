@@ -19,7 +19,7 @@ FIELDS = frozenset(
         *("method", "ms", "peers", "reason", "request_id", "resource", "route", "scope", "space"),
         *("status", "stored", "what"),
         # of what Nexudus allows
-        *("factor", "seconds"),
+        *("factor", "seconds", "stretch"),
         # of a server that starts
         *("host", "port", "workers", "spaces", "redis"),
     )

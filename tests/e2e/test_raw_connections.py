@@ -12,6 +12,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from bff.nexudus.upload import AHEAD
 from bff.sandbox.effects import Html200, Latency, Status
 from bff.sandbox.faults import Match, Rule
 from tests.support.raw_client import RawConnection
@@ -144,7 +145,7 @@ async def test_a_client_that_leaves_ends_the_call(stage: RawStage, answering: bo
     began, left = asyncio.Event(), asyncio.Event()
 
     async def abandoned(peer: Peer, _: Received) -> None:
-        await peer.reader.readexactly(3)
+        await peer.reader.readexactly(AHEAD)
         began.set()
         try:
             if answering:
@@ -156,8 +157,8 @@ async def test_a_client_that_leaves_ends_the_call(stage: RawStage, answering: bo
             left.set()
 
     stage.scripts[b"/api/abandoned"] = abandoned
-    length = b"Content-Length: %d" % (3 if answering else 1000)
-    request = stage.request(b"POST /api/abandoned", length, host=SCRIPTED, body=b"abc")
+    length = b"Content-Length: %d" % (AHEAD if answering else 2 * AHEAD)
+    request = stage.request(b"POST /api/abandoned", length, host=SCRIPTED, body=bytes(AHEAD))
     async with stage.connected() as connection, asyncio.timeout(10):
         await connection.send(request)
         await began.wait()

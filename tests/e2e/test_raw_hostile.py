@@ -20,6 +20,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from bff.edge.hooks import BODIES
 from tests.support.raw_client import Answer, connected
 from tests.support.raw_stage import RawStage, raw_stage
 
@@ -182,3 +183,22 @@ async def test_500_heads_that_never_end_keep_nobody_waiting(stage: RawStage) -> 
                 line = b"GET /api/public/coworkers/profiles"
                 assert (await quick.ask(stage.request(line))).status == 200
         assert held_mib(stage.process.pid) - before < 30
+
+
+async def test_webhooks_that_never_end_are_counted(stage: RawStage) -> None:
+    """What comes beyond is to be delivered again; those that are whole are taken afterwards."""
+    own = (b"POST " + HOOK, b"Content-Length: 2")
+
+    async def told() -> int:
+        async with stage.connected() as connection:
+            return (await connection.ask(stage.request(*own, body=b"{}"))).status
+
+    async with AsyncExitStack() as stack, asyncio.timeout(ANSWERED_S):
+        for _ in range(BODIES):
+            endless = await stack.enter_async_context(stage.connected())
+            await endless.send(stage.request(*own, body=b"{"))
+        while (status := await told()) != 503:
+            assert status == 401  # not all of them are there yet
+    async with asyncio.timeout(ANSWERED_S):
+        while (status := await told()) != 401:
+            assert status == 503  # not all of them are gone yet

@@ -10,6 +10,8 @@ import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,9 +22,9 @@ from bff.cache.remote import RemoteStore
 from bff.errors import Overloaded
 from bff.limits import Limit
 from bff.nexudus.budget.config import BudgetConfig
-from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Told, TooLate
-from bff.nexudus.budget.windows import Tally, Window
+from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Report, Told, TooLate
+from bff.nexudus.budget.windows import HOLD_S, Shares, Tally, Window
 from tests.support.budget_fleet import KEYSPACE, SPACE, fleet
 from tests.support.redis_server import RedisServer
 
@@ -35,12 +37,26 @@ async def test_four_processes_together_use_the_limits_up_and_never_pass_them(
 ) -> None:
     async with fleet(redis_url, QUICK) as members:
         end = time.monotonic() + 1.3
-        priorities = (Priority.INTERACTIVE, Priority.FORWARDED, Priority.BACKGROUND)
+        priorities = tuple(Priority)
         await asyncio.gather(*(m.hammer(end, p) for m in members for p in priorities))
         log = members[0].log
         assert log.overruns(QUICK) == {}
         assert log.most(Limit(20, 1.0)) >= 16
         assert all(member.budget.is_short(SPACE) for member in members)
+
+
+async def test_however_long_a_connection_takes_calls_leave_as_far_apart_as_asked(
+    redis_url: str,
+) -> None:
+    draw = random.Random(3)
+    async with fleet(redis_url, SPACED) as members:
+        for member in members:
+            member.connecting_s = lambda: draw.choice((0.0, 0.001, 0.01, 0.05, 0.24, 0.3))
+        end = time.monotonic() + 1.5
+        await asyncio.gather(*(m.hammer(end) for m in members for _ in range(2)))
+        times = members[0].log.times()
+        assert min(later - sooner for sooner, later in pairwise(times)) >= 0.04 + 0.02 - 0.002
+        assert len(times) >= 6
 
 
 async def test_writes_have_limits_of_their_own_and_do_not_hold_reads_up(redis_url: str) -> None:
@@ -81,6 +97,33 @@ async def test_the_more_urgent_go_first(url: str, redis_url: str) -> None:
         assert slips <= (0 if processes == 1 else 2)
 
 
+async def test_a_flood_of_strangers_leaves_a_quarter_to_members_and_something_to_calls_passed_on(
+    redis_url: str,
+) -> None:
+    limit = Limit(20, 1.0)
+    config = BudgetConfig(calls=(limit,), writes=())
+    async with fleet(redis_url, config, 2) as members:
+        end = time.monotonic() + 1.8
+        flood = [
+            asyncio.create_task(member.hammer(end, Priority.STRANGER))
+            for member in members
+            for _ in range(20)
+        ]
+        log = members[0].log
+        await asyncio.sleep(0.4)
+        assert 12 <= (flooded := log.most(limit)) <= 15
+        began = time.monotonic()
+        forwarded = [
+            await member.call(Priority.FORWARDED, within_s=0.3) for member in (*members, members[0])
+        ]
+        interactive = [await members[1].call(within_s=0.3) for _ in range(2)]
+        assert max(forwarded + interactive) - began < 0.3
+        assert log.most(limit) == flooded + 5
+        await asyncio.gather(*flood)
+        assert log.overruns(config) == {}
+        assert len(log.grants) > 25
+
+
 async def test_a_member_waits_for_a_call_or_two_however_many_refreshes_do(redis_url: str) -> None:
     async with fleet(redis_url, SPACED) as members:
         end = time.monotonic() + 1.0
@@ -97,15 +140,23 @@ async def test_a_member_waits_for_a_call_or_two_however_many_refreshes_do(redis_
         assert members[0].log.overruns(SPACED) == {}
 
 
-@pytest.mark.parametrize("config", [QUICK, BudgetConfig(enabled=False)], ids=["on", "off"])
+@pytest.mark.parametrize(
+    ("config", "gap_s", "slower"),
+    [
+        (QUICK, 0.03, (1.0, 1.25)),
+        (QUICK, 3.0, (0.8, 1.0)),
+        (BudgetConfig(enabled=False), 0.03, (0.8, 1.0)),
+    ],
+    ids=["close", "apart", "off"],
+)
 async def test_a_pause_is_heard_by_all_and_makes_all_slower(
-    redis_url: str, config: BudgetConfig
+    redis_url: str, config: BudgetConfig, gap_s: float, slower: tuple[float, float]
 ) -> None:
     async with fleet(redis_url, config) as members:
         for member in members:
             await member.call()
         began = time.monotonic()
-        await members[0].budget.throttled(SPACE, 0.8)
+        await members[0].budget.throttled(SPACE, 0.8, Grant(gap_s=gap_s))
         with pytest.raises(Overloaded) as refused:
             await members[0].call(within_s=0.6)
         assert refused.value.retry_after_s == 1
@@ -116,11 +167,12 @@ async def test_a_pause_is_heard_by_all_and_makes_all_slower(
         after = await asyncio.gather(*(member.call() for member in members))
         assert min(after) - began >= 0.8
         for member in members:
-            assert member.budget.standing(SPACE).factor == pytest.approx(0.8, abs=0.01)
-            assert member.budget.is_short(SPACE)
+            standing = member.budget.standing(SPACE)
+            assert (standing.factor, standing.stretch) == pytest.approx(slower, abs=0.01)
+            assert not member.budget.is_short(SPACE)
 
 
-@pytest.mark.parametrize(("fault", "away_s"), [("kill", 0.3), ("hang", 0.6)])
+@pytest.mark.parametrize(("fault", "away_s"), [("kill", 0.6), ("hang", 0.6)])
 async def test_pitfall_23_the_limits_hold_while_redis_is_away_and_when_it_returns(
     own_redis: RedisServer, fault: str, away_s: float
 ) -> None:
@@ -152,7 +204,8 @@ async def test_accounts_that_were_lost_are_put_together_again(own_redis: RedisSe
     async with fleet(own_redis.url, config, 3) as members:
         for index in range(30):
             await members[index % 3].call()
-        await asyncio.gather(*(member.budget.throttled(SPACE, 0.1) for member in members))
+        far = Grant(gap_s=9.0)
+        await asyncio.gather(*(m.budget.throttled(SPACE, 0.1, far) for m in members))
         own_redis.restart()
         refused = 0
         for index in range(24):
@@ -176,7 +229,7 @@ async def test_a_storm_of_cancellations_loses_no_caller_and_spends_no_more(redis
     draw = random.Random(7)
     async with fleet(redis_url, QUICK, 2) as members:
         log = members[0].log
-        calls = [asyncio.create_task(members[i % 2].call(Priority(i % 3))) for i in range(200)]
+        calls = [asyncio.create_task(members[i % 2].call(Priority(i % 4))) for i in range(200)]
         for call in draw.sample(calls, 190):
             call.cancel()
             if draw.random() < 0.2:
@@ -200,12 +253,16 @@ class Door:
     async def ask(
         self, process: str, *, call: bool = False, seed: int = 0, ever: int = 0, **told: Any
     ) -> Heard:
+        windows = (told.pop("window", ACCOUNTED),)
+        write = told.pop("write", False)
         store = RemoteStore(self.client, KEYSPACE, process=process, timeout_s=2.0)
-        ledger = Ledger(store.run, process, (ACCOUNTED,), lambda priority: 1.0)
+        shares = told.pop("shares", Shares(1.0, 1.0, 1.0))
+        priority = told.pop("priority", Priority.INTERACTIVE)
+        ledger = Ledger(store.run, process, windows, shares.of)
         now = time.monotonic()
         account = Account(Tally(), Tally().plus(now - 20.0, seed), ever)
         known = {"away_s": 0.0, "epoch": "", "seeds_for": "", "paused_s": 0.0, "factor": 1.0}
-        asking = Asking(Priority.INTERACTIVE, False, 1.0, (0, 0)) if call else None
+        asking = Asking(priority, write, 1.0, (0, 0, 0)) if call else None
         return await ledger.ask(SPACE, asking, Told(**{**known, **told}, accounts=(account,)), now)
 
 
@@ -231,6 +288,79 @@ async def test_of_what_processes_knew_of_a_lost_epoch_the_most_counts_and_counts
     assert (await door.ask("p1", seed=9, epoch="lost", seeds_for="gone")).usage == ((25, 25),)
 
 
+APART = Window(Limit(1, 0.1), False, 0.015)
+
+
+async def test_a_grant_holds_the_next_up_until_it_was_sent_and_not_longer_than_it_lasts(
+    door: Door,
+) -> None:
+    first = await door.ask("p0", call=True, window=APART)
+    epoch, held_ms = first.epoch, round((first.now_s + HOLD_S) * 1000)
+    denied = await door.ask("p1", call=True, window=APART)
+    assert not denied.granted
+    assert denied.wait_s <= 0.116  # it may be sent by now, and will be reported
+    await asyncio.sleep(0.13)
+    still = await door.ask("p1", call=True, window=APART)
+    assert not still.granted
+    assert still.wait_s == 0.03
+    ago = Report(epoch, held_ms, False, time.monotonic() - 0.05)
+    stranger = Report("another", held_ms, False, time.monotonic() - 0.2)
+    assert not (await door.ask("p1", call=True, window=APART, reports=(stranger,))).granted
+    told = await door.ask("p0", call=True, window=APART, epoch=epoch, reports=(ago, ago))
+    assert not told.granted
+    assert 0.03 < told.wait_s <= 0.067
+    assert told.usage == ((1, 1),)
+    await asyncio.sleep(told.wait_s + 0.002)
+    second = await door.ask("p1", call=True, window=APART)
+    assert second.granted
+    assert second.gap_s == pytest.approx(second.now_s - first.now_s, abs=0.002)
+    await asyncio.sleep(HOLD_S + 0.12)
+    third = await door.ask("p1", call=True, window=APART)
+    assert third.granted
+
+
+async def test_a_report_moves_one_call_within_the_buckets_and_only_where_it_counts(
+    door: Door,
+) -> None:
+    window = Window(Limit(9, 0.3), True)
+    ask = partial(door.ask, "p0", window=window)
+    first = await ask(call=True, write=True)
+    await ask(call=True, write=True)
+    epoch, held_ms = first.epoch, round((first.now_s + HOLD_S) * 1000)
+    read, write = (Report(epoch, held_ms, each, time.monotonic()) for each in (False, True))
+    await asyncio.sleep(0.33)
+    assert (await ask(epoch=epoch, reports=(read,))).usage == ((2, 2),)
+    assert (await ask(epoch=epoch, reports=(write,))).usage == ((1, 2),)
+
+
+async def test_others_yield_to_a_stranger_only_where_its_share_is_not_used_up(door: Door) -> None:
+    window = Window(Limit(4, 0.5))
+    shares = Shares(forward=1.0, refresh=0.5, stranger=0.75)
+    ask = partial(door.ask, window=window, shares=shares)
+    for _ in range(3):
+        assert (await ask("p0", call=True, priority=Priority.STRANGER)).granted
+    denied = await ask("p0", call=True, priority=Priority.STRANGER)
+    assert (denied.granted, denied.share_only, denied.writes_only) == (False, True, False)
+    passing = await ask("p1", call=True, priority=Priority.FORWARDED)
+    assert passing.granted
+    full = await ask("p1", call=True, priority=Priority.FORWARDED)
+    assert (full.granted, full.share_only) == (False, False)
+    await asyncio.sleep(denied.wait_s + 0.02)
+    yields = await ask("p1", call=True, priority=Priority.FORWARDED)
+    assert (yields.granted, yields.wait_s, yields.share_only) == (False, 0.1, False)
+    assert (await ask("p0", call=True, priority=Priority.STRANGER)).granted
+
+
+async def test_one_that_left_is_on_no_list(door: Door) -> None:
+    await door.ask("p0")
+    assert (await door.ask("p1")).processes == ("p0", "p1")
+    store = RemoteStore(door.client, KEYSPACE, process="p0", timeout_s=2.0)
+    leaving = Ledger(store.run, "p0", (ACCOUNTED,), lambda priority: 1.0)
+    told = Told(0.0, "", "", 0.0, 1.0, (Account(Tally(), Tally(), 0),))
+    assert (await leaving.ask(SPACE, None, told, 0.0, leaving=True)).processes == ("p1",)
+    assert (await door.ask("p1")).processes == ("p1",)
+
+
 async def test_whoever_returns_first_lets_the_others_tell_what_they_granted(door: Door) -> None:
     assert (await door.ask("p0", call=True)).granted
     epoch = (await door.ask("p1")).epoch
@@ -253,12 +383,13 @@ async def test_a_question_that_waited_too_long_in_the_server_changes_nothing(doo
         await door.ask("p1", call=True, paused_s=9.0, ledger_s=heard.now_s - 1.0)
     assert late.value.now_s >= heard.now_s
     after = await door.ask("p0")
-    assert (after.usage, after.processes, after.paused_s) == (((1, 1),), ("p0",), 0.0)
+    assert (after.usage, after.processes) == (((1, 1),), ("p0",))
+    assert after.paused_s < 0
 
 
 async def test_spaces_do_not_share_their_budgets(redis_url: str) -> None:
     async with fleet(redis_url, SPACED, 2, spaces=("north", "south")) as members:
-        await members[0].budget.throttled("north", 5.0)
+        await members[0].budget.throttled("north", 5.0, Grant())
         began = time.monotonic()
         for member in members:
             await member.call(space="south")

@@ -23,8 +23,10 @@ from tests.support.leadership_crowd import (
     WANT,
     Upstream,
     crowd,
+    heard,
     lock_of,
     now,
+    registered,
     waiting,
 )
 from tests.support.leadership_machine import LockMachine
@@ -105,12 +107,17 @@ async def test_pitfall_14_after_an_invalidation_nobody_joins_the_flight_from_bef
         # Who waited for the older one is sent to the newer; the older one's end is nobody's.
         assert await early == Told(Nothing())
         joined = asyncio.create_task(third.read(new))
+        await registered(third)
+        held = await lock_of(third)
         assert old.gate is not None
         assert new.gate is not None
         old.gate.set()
         assert (await before).body == b"1"
-        await asyncio.sleep(0.05)
-        assert not joined.done()
+        await until(lambda: not first.leadership._releases)
+        await heard(third)
+        assert await lock_of(third) == held
+        assert third.told == []
+        assert len(third.leadership._waits) == 1
         new.gate.set()
         assert {(await after).body, (await joined).body} == {b"11"}
         assert (await first.read(new)).body == b"11"
@@ -152,8 +159,9 @@ async def test_a_release_by_another_owner_does_nothing(redis_url: str) -> None:
         # Nor would what is told late of an earlier flight.
         end_of = {"space": SPACE, "lock": WANT.key, "owner": mine.owner, **encode(Stored())}
         third.leadership._heard(end_of)
-        await asyncio.sleep(0.02)
+        await heard(third)
         assert await lock_of(third) == held
+        assert len(third.leadership._waits) == 1
         assert not task.done()
         with theirs:
             pass

@@ -107,6 +107,32 @@ async def test_a_lock_taken_by_an_answer_that_came_too_late_is_kept_and_released
         assert await task == Told(Stored(), lead.owner)
 
 
+async def test_a_claim_that_its_own_release_passes_on_the_way_takes_no_lock(
+    redis_url: str,
+) -> None:
+    hasty = replace(SETTING, timeout_s=0.05)
+    async with (
+        slow_proxy(redis_url) as link,
+        member(link.url, "hasty", setting=hasty, listen_url=redis_url) as one,
+        member(redis_url, "other") as other,
+    ):
+        await trusting(one.process, other.process)
+        lock = await one.lock()
+        link.delay_s = lambda: 0.4
+        lead = await one.leadership.claim(lock, within_s=1)
+        link.delay_s = lambda: 0.0  # for connections that are free
+        assert isinstance(lead, Lead)
+        with lead:
+            pass
+        mark = one.process.store.keyspace.base(lock.space) + f"gone:{lead.owner}"
+        await until(lambda: not one.leadership._releases)
+        assert await other.process.store.client.exists(mark)
+        assert one.process.store._running, "the claim is still on its way"
+        await until(lambda: not one.process.store._running)
+        assert await lock_of(other) == {}
+        assert 0 < await other.process.store.client.pttl(mark) <= one.leadership._lease_ms
+
+
 @pytest.mark.parametrize("fault", ["kill", "pause"])
 async def test_pitfall_23_redis_gone_while_they_wait_each_goes_on_by_itself(
     own_redis: RedisServer, fault: str

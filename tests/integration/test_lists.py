@@ -118,18 +118,30 @@ async def test_an_unpublished_coworker_is_a_404_with_nexudus_own_body(solo: Stag
     second = await solo.get(target, solo.bob)
     assert (first.status_code, first.text) == (404, body)
     assert first.headers["content-type"] == "application/json; charset=utf-8"
-    # What one viewer was told is not told to another.
-    assert (second.status_code, second.text) == (404, "")
+    # Who may see a profile can depend on the viewer: what one was told holds for no other.
+    assert (second.status_code, second.text) == (404, body)
+    assert solo.tenant.arrivals(target, token=solo.bob.token) == 1
     for answer in (first, second):
         assert answer.headers["cache-control"] == "private, no-cache"
-    assert solo.tenant.arrivals(target) == 1
+    assert solo.tenant.arrivals(target) == 2
     head = await solo.send("HEAD", target, solo.alice)
     assert (head.status_code, head.content) == (404, b"")
     shaped = await solo.get(f"{target}?_shape=Message.X", solo.alice)
-    assert (shaped.status_code, shaped.text) == (404, ""), "errors are not shaped"
+    assert (shaped.status_code, shaped.text) == (404, body), "errors are not shaped"
+    assert solo.tenant.arrivals(target) == 2
     solo.clock.advance(61)
     await solo.get(target, solo.alice)
-    assert solo.tenant.arrivals(target) == 2
+    assert solo.tenant.arrivals(target) == 3
+
+
+async def test_that_a_member_is_unlisted_is_shared_once_nexudus_told_himself(solo: Stage) -> None:
+    page = f"<html>Hello {solo.alice.canary}</html>"
+    solo.tenant.fault(Status(404, page), OF_ALICE)
+    assert (await solo.get(OF_ALICE, solo.alice)).text == page
+    await solo.prove(solo.bob)
+    told = await solo.get(OF_ALICE, solo.bob)
+    assert (told.status_code, told.text) == (404, ""), "the status, not her text"
+    assert solo.tenant.arrivals(OF_ALICE) == 1
 
 
 async def test_an_error_page_is_not_shared(solo: Stage) -> None:

@@ -17,7 +17,9 @@ from bff.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from bff.nexudus.client import NexudusClient
+from bff.nexudus import places
+from bff.nexudus.admission import Tries
+from bff.nexudus.client import Call, NexudusClient
 from bff.nexudus.headers import Header
 from bff.nexudus.passthrough import (
     CLIENT_CLOSED,
@@ -27,14 +29,17 @@ from bff.nexudus.passthrough import (
     ResponseCutError,
     forward,
 )
+from bff.nexudus.upload import AHEAD
 from bff.spaces import Space
 from tests.support.asgi_call import AsgiCall
+from tests.support.manual_time import settled
 from tests.support.nexudus_client import client_and_upstream, nexudus_client
 from tests.support.raw_upstream import Handler, Peer, answering, once, upstream
 from tests.support.unlimited import free
 
-PLAN = Plan(max_body=1000, idle_s=5)
+PLAN = Plan(max_body=2 * AHEAD, idle_s=5)
 BRIEF = replace(PLAN, idle_s=0.1)
+MIB = 2**20
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 
 
@@ -191,11 +196,11 @@ async def test_a_client_that_leaves_during_its_upload_ends_the_upstream_call() -
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             _ = [part async for part in peer.chunks()]
 
-    told, call = Told(), AsgiCall("POST", parts=[b"part"], open_end=True)
+    told, call = Told(), AsgiCall("POST", parts=[bytes(AHEAD)], open_end=True)
     async with client_and_upstream(handler) as (client, up):
         forwarded = await run(call, client, up.space, told.by(PLAN))
         await up.until_live(0)
-    assert (forwarded.outcome, forwarded.bytes_up) == (Outcome.UNKNOWN, 4)
+    assert (forwarded.outcome, forwarded.bytes_up) == (Outcome.UNKNOWN, AHEAD)
     assert told == Told(unknown=1)
 
 
@@ -231,14 +236,16 @@ async def test_a_client_that_stops_reading_is_cut_off() -> None:
         await up.until_live(0)
 
 
-@pytest.mark.parametrize("parts", [[], [b"part"]])
-async def test_a_client_that_stops_sending_is_given_up(parts: list[bytes]) -> None:
+@pytest.mark.parametrize(("parts", "calls"), [([], 0), ([b"part"], 0), ([bytes(AHEAD)], 1)])
+async def test_a_client_that_stops_sending_is_given_up(parts: list[bytes], calls: int) -> None:
+    """Without a call to Nexudus, unless much of its body was there."""
     told, call = Told(), AsgiCall("POST", parts=parts, open_end=True)
     async with client_and_upstream(Peer.closed) as (client, up):
         with pytest.raises(RequestStalled):
             await run(call, client, up.space, told.by(BRIEF))
         await up.until_live(0)
-    assert told == Told(unknown=len(parts))
+        assert len(up.peers) == calls
+    assert told == Told(unknown=calls)
 
 
 async def test_a_body_that_grows_past_the_limit_is_never_whole_upstream() -> None:
@@ -249,17 +256,17 @@ async def test_a_body_that_grows_past_the_limit_is_never_whole_upstream() -> Non
         broken_off.set()
 
     broken_off = asyncio.Event()
-    told, call = Told(), AsgiCall("POST", parts=[b"x" * 100] * 100)
+    told, call = Told(), AsgiCall("POST", parts=[bytes(1000)] * 1000)
     async with client_and_upstream(handler) as (client, up):
         with pytest.raises(BodyTooLarge):
             await run(call, client, up.space, told.by(PLAN))
         await asyncio.wait_for(broken_off.wait(), 5)
     assert told == Told(unknown=1)
-    assert call.received <= 1100
+    assert call.received <= PLAN.max_body + 1000
     assert not call.sent
 
 
-@pytest.mark.parametrize(("size", "passes"), [(1000, True), (1001, False)])
+@pytest.mark.parametrize(("size", "passes"), [(PLAN.max_body, True), (PLAN.max_body + 1, False)])
 async def test_the_limit_is_the_last_size_that_passes(size: int, passes: bool) -> None:
     call = AsgiCall("POST", parts=[b"x" * (size - 1), b"x"])
     async with client_and_upstream(answering(b"ok")) as (client, up):
@@ -408,3 +415,59 @@ async def test_what_receive_raises_is_not_mistaken_for_a_disconnect() -> None:
     async with client_and_upstream(Peer.closed) as (client, up):
         with pytest.raises(LookupError):
             await forward(call.scope, receive, call.send, passage=free(client, up.space), plan=PLAN)
+
+
+@pytest.mark.parametrize("sending", [True, False], ids=["sending", "reading"])
+async def test_a_client_that_stands_still_makes_room(
+    monkeypatch: pytest.MonkeyPatch, sending: bool
+) -> None:
+    """As soon as somebody needs its connection, and long before `idle_s`."""
+    monkeypatch.setattr(places, "STANDSTILL_S", 0.0)
+
+    async def handler(peer: Peer) -> None:
+        if (await peer.head()).method == "PUT":
+            await peer.answer(b"served")
+        elif sending:
+            begun.set()
+            await peer.closed()
+        else:
+            await peer.answer(bytes(8 * MIB))
+
+    begun = asyncio.Event()
+    idle, active = AsgiCall("POST", parts=[bytes(AHEAD)], open_end=sending), AsgiCall("PUT")
+    if not sending:
+        idle.reading.clear()
+    async with client_and_upstream(handler, connections=1) as (client, up):
+        standing = asyncio.create_task(run(idle, client, up.space))
+        await asyncio.wait_for(begun.wait() if sending else idle.sending.wait(), 5)
+        await run(active, client, up.space)
+        assert active.body == b"served"
+        if sending:
+            with pytest.raises(RequestStalled, match="while others waited"):
+                await standing
+        else:
+            assert not standing.done()  # its own connection is as slow as before
+            idle.reading.set()
+            with pytest.raises(ResponseCutError, match="while others waited"):
+                await standing
+            assert len(idle.body) < 8 * MIB
+
+
+async def test_the_time_that_a_body_takes_is_not_the_calls() -> None:
+    """How long a call may be held back counts from when it can be made."""
+    call = AsgiCall("POST", parts=[b"part"], open_end=True)
+    async with client_and_upstream(answering(b"ok")) as (client, up):
+        passage, finished = free(client, up.space), asyncio.Event()
+
+        def tries(sent: Call) -> Tries:
+            assert finished.is_set()
+            return passage.tries(sent)
+
+        late = replace(passage, tries=tries)
+        forwarding = asyncio.create_task(
+            forward(call.scope, call.receive, call.send, passage=late, plan=PLAN)
+        )
+        await settled()
+        finished.set()
+        call.finish()
+        assert (await forwarding).status == 200

@@ -261,6 +261,8 @@ async def test_cors_lets_the_app_read_what_it_needs_on_every_answer() -> None:
         assert bare.headers["etag"] == first.headers["etag"]
         assert "access-control-allow-origin" not in bare.headers
         other = await s.get(BOOTSTRAP, s.alice, headers={"origin": "https://evil.example"})
+        for answer in (bare, other):
+            assert answer.headers["vary"].lower().count("origin") == 1
         assert "access-control-allow-origin" not in other.headers
 
 
@@ -280,7 +282,14 @@ async def test_preflights_are_answered_here() -> None:
             assert "authorization" in allowed
             assert "if-none-match" in allowed
             evil = {**asked, "origin": "https://evil.example"}
-            assert (await s.send("OPTIONS", target, headers=evil)).status_code == 400
+            refused = await s.send("OPTIONS", target, headers=evil)
+            assert refused.status_code == 400
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert "Disallowed CORS origin" in refused.json()["detail"]
+            assert refused.json()["request_id"] == refused.headers["x-request-id"]
+            for told in (answer, refused):
+                names = told.headers["vary"].lower().split(", ")
+                assert len(set(names)) == len(names)
         assert s.tenant.visits() == []
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 
 import httpx
@@ -11,9 +13,10 @@ import pytest
 
 from bff.errors import Overloaded, UpstreamDown
 from bff.nexudus.admission import FORWARDED, Admission, AdmissionPolicy, Intent, Observer
+from bff.nexudus.blame import Asked
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
-from bff.nexudus.passthrough import CLIENT_CLOSED, Outcome, Passage, Plan, forward
+from bff.nexudus.passthrough import CLIENT_CLOSED, Outcome, Passage, Plan, ResponseCutError, forward
 from bff.nexudus.retry import RetryPolicy
 from bff.sandbox.effects import Reset, Status
 from bff.spaces import Space
@@ -26,6 +29,7 @@ from tests.support.unlimited import Unlimited
 ECHO = "/api/public/_echo"
 RETRYING = {"BFF_RETRIES": "2"}
 BREAKING = {"BFF_BREAKER_FAILURES": "3", "BFF_BREAKER_OPEN_S": "0.3"}
+ROUTES = ("/api/public/one", "/api/public/two", "/api/public/three")
 PLAN = Plan(max_body=1000, idle_s=5)
 
 
@@ -78,6 +82,7 @@ class TestRetries:
                 ("DELETE", ECHO, None),
                 ("GET", ECHO, b"{}"),
                 ("GET", "/en/coworker/setCurrentProfile?coworkerId=101", None),
+                ("GET", "/en/anything", None),
                 ("GET", "/api/public/coworkers/202/impersonate", None),
                 ("GET", "/api/sys/users/exchange?token=one-time", None),
             ]
@@ -122,10 +127,10 @@ class TestRetries:
 
 class TestBreaker:
     async def opened(self, s: Stage) -> None:
-        """Lets three calls fail."""
+        """Lets calls fail on three routes."""
         s.tenant.fault(Status(503))
-        for _ in range(3):
-            assert (await s.get(ECHO, s.alice)).status_code == 503
+        for route in ROUTES:
+            assert (await s.get(route, s.alice)).status_code == 503
         s.tenant.forget_visits()
 
     async def test_nothing_arrives_while_it_is_open(self) -> None:
@@ -170,18 +175,93 @@ class TestBreaker:
         async with stage(env=BREAKING, hosts=("alpha.test", "beta.test")) as s:
             alpha, beta = s.tenants
             alpha.fault(Status(503))
-            for _ in range(4):
-                await s.get(ECHO, alpha.alice, headers={"host": alpha.host})
+            for route in (*ROUTES, ECHO):
+                await s.get(route, alpha.alice, headers={"host": alpha.host})
             assert alpha.arrivals() == 3
             answer = await s.get(ECHO, beta.alice, headers={"host": beta.host})
             assert answer.status_code == 200
 
-    async def test_nobody_closes_a_space_by_what_he_asks_for(self) -> None:
-        async with stage(env=BREAKING) as s:
-            s.tenant.fault(Status(500), ECHO)
-            for _ in range(5):
-                assert (await s.get(ECHO)).status_code == 500
+    @pytest.mark.parametrize(
+        "effect",
+        [*map(Status, (500, 502, 503, 504)), Reset()],
+        ids=["500", "502", "503", "504", "reset"],
+    )
+    async def test_nobody_closes_a_space_by_what_he_asks_for(self, effect: Status | Reset) -> None:
+        async with stage(env={**BREAKING, **RETRYING}) as s:
+            s.tenant.fault(effect, ECHO)
+            asked = (s.later(ECHO, s.bob) for _ in range(6))
+            for outcome in await asyncio.gather(*asked, return_exceptions=True):
+                if isinstance(effect, Status):
+                    assert isinstance(outcome, httpx.Response)
+                    assert outcome.status_code == effect.status
+                else:
+                    assert isinstance(outcome, httpx.RemoteProtocolError)
             assert (await s.get(PROFILES, s.alice)).status_code == 200
+
+    async def test_nor_by_an_answer_that_stalls(self) -> None:
+        async def stalling(peer: Peer) -> None:
+            await peer.head()
+            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+            await peer.closed()
+
+        async with client_and_upstream(stalling) as (client, up):
+            admission = admission_of(client, Unlimited(), patience_s=0.01)
+            plan = Plan(max_body=1000, idle_s=0.02)
+            for number in range(10):
+                call = AsgiCall()
+                # Nobody else was answered meanwhile, whatever the identifier is.
+                way = passage(client, up.space, admission, path=f"/api/one/{number}")
+                with pytest.raises(ResponseCutError):
+                    await forward(call.scope, call.receive, call.send, passage=way, plan=plan)
+            assert admission.standing(up.space.name).state == "closed"
+
+    async def test_nor_keeps_it_closed(self) -> None:
+        async with stage(env={**BREAKING, **RETRYING}) as s:
+            await self.opened(s)
+            s.tenant.release()
+            s.tenant.fault(Status(503), "/api/public/one")
+
+            async def hostile() -> None:
+                while True:
+                    await s.get("/api/public/one", s.bob)
+
+            pollers = [asyncio.create_task(hostile()) for _ in range(3)]
+
+            async def answered() -> bool:
+                return (await s.get(ECHO, s.alice)).status_code == 200
+
+            await until(answered)
+            for _ in range(20):
+                assert await answered()
+            for poller in pollers:
+                poller.cancel()
+
+    async def test_an_upload_is_no_probe(self) -> None:
+        async with stage(env=BREAKING) as s:
+            await self.opened(s)
+            s.tenant.release()
+            # No opening is longer.
+            await asyncio.sleep(0.3)
+            going = asyncio.Event()
+
+            async def trickle() -> AsyncIterator[bytes]:
+                yield b"x" * 70_000
+                await going.wait()
+
+            async def sent() -> httpx.Response:
+                with s.apps.one() as client:
+                    url = s.gateways[0].origin + ECHO
+                    return await client.post(url, content=trickle(), headers=s.bob.headers)
+
+            async def all_refused() -> bool:
+                return await s.metric("bff_upstream_refused", "breaker") == 3
+
+            uploads = [asyncio.create_task(sent()) for _ in range(3)]
+            await until(all_refused)
+            assert (await s.get(PROFILES, s.alice)).status_code == 200
+            going.set()
+            await asyncio.wait(uploads)
+            assert (await sent()).status_code == 200
 
     async def test_a_write_that_nexudus_breaks_off_is_no_failure_of_the_space(self) -> None:
         async def refusing(peer: Peer) -> None:
@@ -199,6 +279,48 @@ class TestBreaker:
                         plan=PLAN,
                     )
             assert admission.standing(up.space.name).state == "closed"
+
+
+class TestThrottled:
+    POLLED = "/api/public/polled"
+
+    @pytest.mark.parametrize("retry_after", [None, 1])
+    async def test_one_throttled_path_does_not_pause_a_space_for_long(
+        self, retry_after: int | None
+    ) -> None:
+        on = {"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": "100/s,6000/m"}
+        async with stage(env={**RETRYING, **on}) as s:
+            s.tenant.fault(Status(409, retry_after=retry_after), self.POLLED)
+
+            async def hostile() -> None:
+                while True:
+                    assert (await s.get(self.POLLED, s.bob)).status_code in (409, 503)
+                    await asyncio.sleep(0.01)
+
+            pollers = [asyncio.create_task(hostile()) for _ in range(3)]
+            await until(partial(_refused, s))
+            assert (await s.get(PROFILES, s.alice)).status_code == 200
+            await until(partial(self._polled, s, 3))
+            began = time.monotonic()
+            answers = await asyncio.gather(*(s.get(PROFILES, each) for each in s.crowd(40)))
+            took_s = time.monotonic() - began
+            await until(partial(self._polled, s, 40))
+            for poller in pollers:
+                poller.cancel()
+            assert [answer.status_code for answer in answers] == [200] * 40
+            assert took_s < 2
+
+    async def test_anonymous_calls_cannot_pause_it_for_as_long_as_they_are_told_to(self) -> None:
+        path = "/api/public/auth/login/x"
+        async with stage(env={"BFF_BUDGET": "on", "BFF_DEADLINE_S": "1"}) as s:
+            s.tenant.fault(Status(429, retry_after=300), path, method="POST")
+            answer = await s.send("POST", path, content=b"x=1")
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "300")
+            refused = await s.get(PROFILES, s.alice)
+            assert (refused.status_code, int(refused.headers["retry-after"]) <= 5) == (503, True)
+
+    async def _polled(self, s: Stage, times: int) -> bool:
+        return s.tenant.arrivals(self.POLLED) >= times
 
 
 class TestWaiting:
@@ -233,18 +355,23 @@ class TestWaiting:
             assert not call.sent
 
 
-def admission_of(client: NexudusClient, budget: Unlimited) -> Admission:
-    policy = AdmissionPolicy(retry=RetryPolicy(2, base_s=0.01))
+def admission_of(client: NexudusClient, budget: Unlimited, patience_s: float = 1) -> Admission:
+    policy = AdmissionPolicy(retry=RetryPolicy(2, base_s=0.01), patience_s=patience_s)
     return Admission(budget, policy, client.clock, lambda: 0.5)
 
 
 def passage(
-    client: NexudusClient, space: Space, admission: Admission, method: str = "GET"
+    client: NexudusClient,
+    space: Space,
+    admission: Admission,
+    method: str = "GET",
+    path: str = "/api/a",
 ) -> Passage:
     begins_by = client.clock.monotonic() + 5
     urgency = Urgency(Priority.FORWARDED)
     intent = Intent(space.name, FORWARDED, urgency, begins_by, method, repeatable=method == "GET")
-    return Passage(client, space, lambda: admission.tries(intent))
+    intent = replace(intent, asked=Asked(method, path, bodied=method != "GET"))
+    return Passage(client, space, lambda _call: admission.tries(intent))
 
 
 async def _refused(s: Stage) -> bool:

@@ -10,6 +10,7 @@ import httpx
 import orjson
 import pytest
 
+from bff.nexudus.upload import AHEAD
 from bff.sandbox.effects import Override, Reset, Status
 from tests.support.gateway import BOOTSTRAP, EDIT, PROFILES, SWITCH, Member, Stage, until
 
@@ -212,7 +213,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_write_to_wai
         "127.0.0.1", int(pair.gateways[0].origin.rpartition(":")[2])
     )
     head = f"PATCH {EDIT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {pair.alice.token}\r\n"
-    writer.write(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    writer.write(f"{head}Content-Length: 100000\r\n\r\n".encode() + bytes(AHEAD))
     await writer.drain()
 
     async def has_begun() -> bool:

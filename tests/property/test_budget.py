@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bff.limits import Limit
 from bff.nexudus.budget.book import Book
-from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.windows import Shares, Tally, Turns, Window, wait_s
+from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.windows import HOLD_S, SENDS_WITHIN_S, Shares, Tally, Turns, Window, wait_s
 from tests.support.budget_ledger import answer
 
-FULL = Shares(1.0, 1.0)
+FULL = Shares(1.0, 1.0, 1.0)
 
 limits = st.builds(
     Limit, st.integers(1, 12), st.sampled_from([0.02, 0.1, 0.25, 1.0, 1.7, 5.0, 60.0])
 )
 windows = st.builds(Window, limits, st.just(False), st.sampled_from([0.0, 0.015, 0.2]))
 parts = st.floats(0.0, 1.0, allow_subnormal=False)
+quarters = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 positive = st.sampled_from([0.1, 0.33, 0.5, 0.8, 0.9, 1.0])
 
 
@@ -32,23 +34,51 @@ def most_in_any_window(times: Sequence[float], window_s: float) -> int:
     return max(counts, default=0)
 
 
+@dataclass(slots=True)
+class Accounts:
+    """One window as the ledger keeps it: calls on their way count as sent at the last moment."""
+
+    window: Window
+    allowed: int
+    stretch: float = 1.0
+    tally: Tally = field(default_factory=Tally)
+    under_way: list[tuple[float, float]] = field(default_factory=list)
+
+    def wait_s(self, now: float) -> float:
+        """After what was reported by now: when each call under way was sent."""
+        for held, sent in [each for each in self.under_way if each[1] <= now]:
+            self.under_way.remove((held, sent))
+            self.tally = self.tally.moved(self.window.end(held), self.window.end(sent))
+        self.tally = self.tally.at(now, self.window.keep_s(self.stretch))
+        return wait_s(self.window, self.tally, now, self.allowed, stretch=self.stretch)
+
+    def grant(self, now: float, sent: float) -> None:
+        self.under_way.append((now + HOLD_S, sent))
+        self.tally = self.tally.plus(self.window.end(now + HOLD_S), 1)
+
+
 @given(
     window=windows,
     share=positive,
     factor=positive,
-    steps=st.lists(st.tuples(parts, parts), max_size=80),
+    stretch=st.sampled_from([1.0, 1.25, 4.0]),
+    steps=st.lists(st.tuples(parts, parts, parts), max_size=80),
 )
-def test_what_arrives_is_within_the_limit_however_late_within_the_margin(
-    window: Window, share: float, factor: float, steps: list[tuple[float, float]]
+def test_what_arrives_is_within_the_limit_however_long_a_call_takes_to_leave_and_to_come(
+    window: Window,
+    share: float,
+    factor: float,
+    stretch: float,
+    steps: list[tuple[float, float, float]],
 ) -> None:
-    allowed, tally, now = window.allows(share, factor), Tally(), 1_000.0
-    arrivals = []
-    for gap, late in steps:
-        now += gap * window.limit.window_s / 2
-        tally = tally.at(now, window.keep_s(factor))
-        if wait_s(window, tally, now, allowed) == 0:
-            tally = tally.plus(window.end(now), 1)
-            arrivals.append(now + late * window.kept_for_s * 0.999)
+    accounts = Accounts(window, window.allows(share, factor), stretch)
+    now, arrivals = 1_000.0, []
+    for gap, leaving, coming in steps:
+        now += gap * max(window.limit.window_s / 2, 0.05)
+        if accounts.wait_s(now) == 0:
+            sent = now + leaving * SENDS_WITHIN_S
+            accounts.grant(now, sent)
+            arrivals.append(sent + coming * window.kept_for_s * 0.999)
     bound = max(1, math.floor(window.limit.calls * share * factor))
     assert most_in_any_window(arrivals, window.limit.window_s) <= bound
 
@@ -119,12 +149,15 @@ def test_turns_keep_processes_apart_that_cannot_talk(
 @settings(max_examples=60)
 @given(
     processes=st.integers(1, 4),
-    before=st.lists(parts, max_size=25),
-    after=st.lists(st.tuples(st.integers(0, 3), parts), max_size=120),
+    before=st.lists(st.tuples(parts, quarters), max_size=25),
+    after=st.lists(st.tuples(st.integers(0, 3), quarters, quarters), min_size=20, max_size=120),
     write=st.booleans(),
 )
 def test_pitfall_23_shares_of_processes_that_cannot_talk_never_pass_the_limits_together(
-    processes: int, before: list[float], after: list[tuple[int, float]], write: bool
+    processes: int,
+    before: list[tuple[float, float]],
+    after: list[tuple[int, float, float]],
+    write: bool,
 ) -> None:
     accounted = (
         Window(Limit(1, 0.02), False, 0.005),
@@ -133,25 +166,56 @@ def test_pitfall_23_shares_of_processes_that_cannot_talk_never_pass_the_limits_t
     )
     names = tuple(f"p{i}" for i in range(processes))
     books = [Book(accounted, FULL, name) for name in names]
-    tallies, now, log = [Tally()] * 3, 1_000.0, []
-    for gap in before:  # shared: one ledger, and everybody hears of each call at once
+    ledger = [Accounts(window, window.allows()) for window in accounted]
+    now, log = 1_000.0, list[float]()
+    for gap, leaving in before:  # shared: one ledger, and everybody hears of each call at once
         now += 0.02 + gap * 0.2
-        tallies = [t.at(now, w.keep_s()) for t, w in zip(tallies, accounted, strict=True)]
-        if any(wait_s(w, t, now, w.allows()) for w, t in zip(accounted, tallies, strict=True)):
+        if max(each.wait_s(now) for each in ledger) > 0:
             continue
-        log.append(now)
-        tallies = [t.plus(w.end(now), 1) for t, w in zip(tallies, accounted, strict=True)]
-        heard = answer(usage=[(t.used, len(log)) for t in tallies], names=names, now_s=now)
+        log.append(now + leaving * SENDS_WITHIN_S)
+        for each in ledger:
+            each.grant(now, log[-1])
+        heard = answer(usage=[(e.tally.used, len(log)) for e in ledger], names=names, now_s=now)
         for book in books:
             book.hear(heard, book.tell(now), now, now)
     for book in books:
         if not before:
             book.hear(answer(usage=[(0, 0)] * 3, names=names, now_s=now), book.tell(now), now, now)
         book.lose(now)
-    for who, gap in after:
+    leaving_at: list[tuple[float, Grant]] = []
+    for who, gap, leaving in after:
         now += gap * 0.06
-        if books[who % processes].decide(Priority.INTERACTIVE, write, now, now).granted:
-            log.append(now)
+        for sent, grant in [each for each in leaving_at if each[0] <= now]:
+            leaving_at.remove((sent, grant))
+            grant.sent(sent)
+        verdict = books[who % processes].decide(Priority.INTERACTIVE, write, now, now)
+        if verdict.granted:
+            log.append(now + leaving * 0.999 * (verdict.grant.until - now))
+            leaving_at.append((log[-1], verdict.grant))
     for window in accounted:
         if write or not window.writes_only:
             assert most_in_any_window(log, window.limit.window_s) <= window.limit.calls
+
+
+@given(
+    shares=st.builds(Shares, positive, positive, positive),
+    calls=st.lists(st.tuples(st.sampled_from(Priority), st.booleans(), parts), max_size=60),
+)
+def test_no_priority_takes_the_use_of_a_limit_above_its_share_and_members_have_all_of_it(
+    shares: Shares, calls: list[tuple[Priority, bool, float]]
+) -> None:
+    accounted = (Window(Limit(14, 1.0)), Window(Limit(6, 2.0), True))
+    alone, now = Book(accounted, shares, "p0"), 1_000.0
+    alone.hear(answer(usage=[(0, 0)] * 2), alone.tell(now), now, now)
+    alone.lose(now)
+    for priority, write, gap in calls:
+        now += gap * 0.2
+        applying = [i for i, window in enumerate(accounted) if write or not window.writes_only]
+        used = alone.used(now)
+        verdict = alone.decide(priority, write, now, now)
+        room = [used[i] < accounted[i].allows(shares.of(priority)) for i in applying]
+        assert verdict.granted is all(room)
+        if not verdict.granted:
+            full = [i for i in applying if used[i] >= accounted[i].allows()]
+            assert full or verdict.share_only
+            assert priority is not Priority.INTERACTIVE or not verdict.share_only

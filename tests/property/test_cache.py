@@ -293,7 +293,7 @@ class MemoryMachine(RuleBasedStateMachine):
         self.model.clear()
         self.moment += 1
         self.drops.append((self.moment, None))
-        self.memory.clear()
+        self.memory.forget()
 
     @rule()
     def wait(self) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bff.nexudus.breaker import (
+    LESSER_AFTER_S,
     LONGEST_OPEN_S,
     Began,
     BreakerPolicy,
@@ -72,13 +73,15 @@ class Breaker(RuleBasedStateMachine):
     def time_passes(self, step: float) -> None:
         self.now += step
 
-    @precondition(lambda self: admits(self.state, self.now))
-    @rule()
-    def a_call_goes_through(self) -> None:
-        self.happens(Began())
+    @rule(sound=st.booleans())
+    def a_call_comes(self, sound: bool) -> None:
+        if not admits(self.state, self.now, sound=sound):
+            return
+        self.happens(Began(sound))
         self.under_way.append(self.state.epoch)
         if not isinstance(self.state, Closed):
-            assert not admits(self.state, self.now), "one probe at a time"
+            assert not admits(self.state, self.now, sound=False), "one probe at a time"
+            assert sound is not admits(self.state, self.now), "and one for a lesser"
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), chance=CHANCES)
@@ -92,6 +95,9 @@ class Breaker(RuleBasedStateMachine):
         wait = wait_s(self.state, self.now)
         assert 0 <= wait <= max(LONGEST_OPEN_S, POLICY.probe_s)
         assert admits(self.state, self.now + wait + 1e-6)
+        lesser = wait_s(self.state, self.now, sound=False)
+        assert wait <= lesser <= max(LONGEST_OPEN_S + LESSER_AFTER_S, POLICY.probe_s)
+        assert admits(self.state, self.now + lesser + 1e-6, sound=False)
 
     @invariant()
     def its_memory_is_bounded(self) -> None:
@@ -137,11 +143,11 @@ def test_more_time_never_forbids_a_repetition(
     st.integers(200, 599), st.lists(st.binary() | st.from_regex(rb"[0-9]+")), WAITS, st.booleans()
 )
 def test_whatever_nexudus_says_a_pause_is_bounded(
-    status: int, values: list[bytes], wall: float, reading: bool
+    status: int, values: list[bytes], wall: float, known: bool
 ) -> None:
     headers = [(b"Retry-After", value) for value in values]
     told = retry_after_s(headers, wall)
     assert told is None or told >= 0
-    mishap = mishap_of(status, headers, wall, reading=reading)
+    mishap = mishap_of(status, headers, wall, known=known)
     if mishap is not None and mishap.cause is Cause.THROTTLED:
         assert SHORTEST_PAUSE_S <= mishap.retry_after_s <= LONGEST_PAUSE_S

@@ -27,6 +27,7 @@ def answer(
         granted=granted,
         wait_s=0.0,
         writes_only=False,
+        share_only=False,
         paused_s=paused_s,
         factor=factor,
         stretch=stretch,
@@ -45,13 +46,15 @@ def raw(
     *,
     wait_ms: int = 0,
     writes_only: bool = False,
+    share_only: bool = False,
     paused_ms: int = 0,
     windows: int = 1,
     used: int = 0,
     names: Sequence[str] = ("p0",),
 ) -> list[Any]:
     """An answer as the script gives it."""
-    head = [status, wait_ms, int(writes_only), paused_ms, 1000, 1000, 0, 100, b"e1", b"1000000"]
+    scope = int(writes_only) + 2 * int(share_only)
+    head = [status, wait_ms, scope, paused_ms, 1000, 1000, 0, 100, b"e1", b"1000000"]
     return [*head, *(used, used) * windows, *(name.encode() for name in names)]
 
 

@@ -16,6 +16,7 @@ from bff.cache.tasks import end
 from bff.cache.tiered import Fill, Ticket, Want
 from bff.clock import SystemClock
 from tests.support.cache_process import SPACE, Process, Setting, entry, process, related, trusting
+from tests.support.manual_time import settled
 
 WANT = related(7)
 TAGS = ("c:7", "r:related")
@@ -124,6 +125,28 @@ async def waiting(one: Member, *, urgent: bool = True) -> asyncio.Task[Lead | To
             await asyncio.sleep(0.002)
     assert not task.done()
     return task
+
+
+async def registered(one: Member) -> None:
+    """Returns once whoever holds the lock is to wake this process at its end."""
+    assert isinstance(one.process.bus, RedisBus)
+    mark = b"w:" + one.process.bus.inbox.encode()
+    async with asyncio.timeout(5):
+        while mark not in await lock_of(one):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+async def heard(one: Member) -> None:
+    """Returns once a process has heard, and done, all that it was told up to now."""
+    bus, said = one.process.bus, asyncio.Event()
+    assert isinstance(bus, RedisBus)
+    usual = bus.on_flight
+    bus.on_flight = lambda members: said.set() if "mark" in members else usual(members)
+    await one.process.store.client.publish(bus.inbox, b'{"flight":{"mark":true}}')
+    async with asyncio.timeout(5):
+        await said.wait()
+    bus.on_flight = usual
+    await settled()
 
 
 async def die(one: Member) -> None:

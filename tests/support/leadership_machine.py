@@ -29,6 +29,7 @@ class Claimer:
     looked: int
     stamp: int
     inbox: str
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -100,16 +101,21 @@ class LockMachine(RuleBasedStateMachine):
     def claim_late(self, claimer: Claimer, seen: bool) -> None:
         self.claim(claimer, seen)
 
-    @rule(claimer=claimers, stored=st.booleans())
-    def release_any(self, claimer: Claimer, stored: bool) -> None:
-        self.release(claimer, stored)
+    @rule(claimer=claimers, stored=st.booleans(), unheard=st.booleans())
+    def release_any(self, claimer: Claimer, stored: bool, unheard: bool) -> None:
+        self.release(claimer, stored, unheard)
 
     def claim(self, claimer: Claimer, seen: bool) -> None:
         after = self.held.by.owner if seen and self.held else ""
-        keys = [LOCK, BASE + "clock", f"{BASE}f:{LABEL}"]
+        keys = [LOCK, BASE + "clock", f"{BASE}f:{LABEL}", self._mark(claimer)]
         args = (claimer.owner, claimer.stamp, 60_000, claimer.inbox, "1", after, "overtaken", "!")
         how, *rest = self._run("claim", keys, args)
         held = self.held
+        if claimer.gone:  # by its own release: it takes nothing
+            assert how == "lead"
+            assert self.client.hget(LOCK, "owner") == (held and held.by.owner.encode())
+            assert self._told() == {}
+            return
         if held is None:
             assert how == "lead"
         elif how == "lead":
@@ -135,8 +141,9 @@ class LockMachine(RuleBasedStateMachine):
             self.held, self.waiting = Held(claimer), set()
         assert self._told() == {}
 
-    def release(self, claimer: Claimer, stored: bool) -> None:
-        [released] = self._run("release", [LOCK], [claimer.owner, "end", 60_000 * stored])
+    def release(self, claimer: Claimer, stored: bool, unheard: bool = False) -> None:
+        args = (claimer.owner, "end", 60_000 * stored, 60_000 * unheard)
+        [released] = self._run("release", [LOCK, self._mark(claimer)], args)
         if self._holds(claimer):
             assert released == 1
             assert self._told() == {inbox: ["end"] for inbox in self.waiting}
@@ -144,6 +151,7 @@ class LockMachine(RuleBasedStateMachine):
         else:
             assert released == 0
             assert self._told() == {}
+            claimer.gone = claimer.gone or unheard
 
     @rule(claimer=claimers)
     def renew(self, claimer: Claimer) -> None:
@@ -166,6 +174,9 @@ class LockMachine(RuleBasedStateMachine):
     def _holds(self, claimer: Claimer) -> bool:
         held = self.held
         return held is not None and not held.landed and held.by.owner == claimer.owner
+
+    def _mark(self, claimer: Claimer) -> str:
+        return f"{BASE}gone:{claimer.owner}"
 
     def _overtaken(self, held: Held) -> bool:
         """Or the clock was lost, which the next look notes like a drop of everything."""

@@ -76,4 +76,4 @@ def free(client: NexudusClient, space: Space, method: str = "GET") -> Passage:
     admission = Admission(Unlimited(), policy, client.clock, random.Random(1).random)
     until = client.clock.monotonic() + 60
     intent = Intent(space.name, FORWARDED, Urgency(Priority.FORWARDED), until, method)
-    return Passage(client, space, lambda: admission.tries(intent))
+    return Passage(client, space, lambda _call: admission.tries(intent))

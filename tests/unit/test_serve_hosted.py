@@ -101,7 +101,7 @@ async def test_whoever_keeps_the_call_has_nothing_in_hand(failing: bool) -> None
     assert server.sent == []
 
 
-async def test_a_cancelled_call_lets_go_too() -> None:
+async def test_a_cancelled_call_lets_go_too_and_is_no_failure() -> None:
     kept: list[Receive] = []
     began = asyncio.Event()
 
@@ -114,8 +114,7 @@ async def test_a_cancelled_call_lets_go_too() -> None:
     task = asyncio.create_task(server.call(waiting))
     await began.wait()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await task
     assert await kept[0]() == LEFT
 
 

@@ -1,10 +1,12 @@
 -- Lead the flight of a key, or be told when the one who leads has ended.
--- KEYS: 1 lock, 2 clock of the space, 3 fence of the container.
+-- KEYS: 1 lock, 2 clock of the space, 3 fence of the container, 4 mark that the owner is gone.
 -- ARGV: 1 owner, 2 stamp of the claimer's load, 3 lease in ms, 4 inbox of the claimer's process,
 -- 5 whether somebody waits ('1'), 6 owner whose landing the claimer has looked for,
 -- 7 message to whoever waits for an owner that is overtaken, 8 message to an owner that is waited
 -- for. Returns {'lead'}, {'landed', owner} or {'wait', owner, ms left of the lease}.
 local lock = KEYS[1]
+-- On its way here it was passed by its own release: nobody would renew what it takes.
+if redis.call('EXISTS', KEYS[4]) == 1 then return { 'lead' } end
 local held = redis.call('HMGET', lock, 'owner', 'stamp', 'landed', 'urgent', 'inbox')
 local owner, since = held[1], tonumber(held[2])
 

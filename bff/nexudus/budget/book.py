@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
-from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.ledger import Account, Heard, Told
-from bff.nexudus.budget.strictness import Strictness
-from bff.nexudus.budget.windows import Shares, Tally, Turns, Window, wait_s
+from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.ledger import Account, Heard, Report, Told
+from bff.nexudus.budget.strictness import Strictness, refusal_of
+from bff.nexudus.budget.verdict import Verdict
+from bff.nexudus.budget.windows import (
+    HOLD_S,
+    SENDS_WITHIN_S,
+    Shares,
+    Tally,
+    Turns,
+    Window,
+    wait_s,
+)
 
 QUIET_S: Final = 0.35
 """Before accounts are shared again nobody grants on its own: what was granted is told first."""
-OPENING_S: Final = 0.01
-"""Least part of a turn in which a call may start: a sleep never ends on the dot."""
+OPENING_S: Final = 0.035
+"""Least part of a turn in which a call may be sent: a connection may have to be made first."""
+UNHEARD_S: Final = 6.0
+"""By how much older than heard of calls of others may be: heartbeats are less far apart."""
+REPORTS: Final = 64
 CLOCK_DRIFT: Final = 0.001
 """By how much a comparison of clocks is worse for each second of its age, at the most."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a call may be sent, else how long it waits; `writes_only`: reads might go."""
-
-    granted: bool
-    wait_s: float = 0.0
-    writes_only: bool = False
 
 
 class Book:
@@ -43,7 +46,7 @@ class Book:
         self.peers: tuple[str, ...] = ()
         self.shared = False
         self.heard_at = -math.inf
-        self._shares = shares
+        self.shares = shares
         self._process = process
         self._epoch = ""
         self._seeds_for = ""
@@ -57,6 +60,13 @@ class Book:
         self._known, self._own, self._untold, self._assumed = none[:], none[:], none[:], none[:]
         self._ever = [0] * len(windows)
         self._told = [0] * len(windows)
+        self._reports: tuple[Report, ...] = ()
+        self._granted_at = self._followed_from = -math.inf
+
+    @property
+    def spaced(self) -> bool:
+        """Whether calls are kept apart."""
+        return any(window.spaced for window in self.windows)
 
     @property
     def processes(self) -> int:
@@ -72,9 +82,11 @@ class Book:
         """How many calls count, by window."""
         return [self._counting(index, now).used for index in range(len(self.windows))]
 
-    def refused(self, now: float, retry_after_s: float) -> None:
+    def refused(self, now: float, retry_after_s: float, grant: Grant) -> None:
         """Nexudus refused a call."""
-        self.strictness = self.strictness.refused(now, retry_after_s)
+        used = self.used(now)
+        refusal = refusal_of(grant, retry_after_s, self.windows, used, self.strictness, now)
+        self.strictness = self.strictness.refused(now, refusal)
         self._unsaid = True
 
     # telling and hearing
@@ -90,6 +102,8 @@ class Book:
             seeds_for=self._seeds_for,
             paused_s=strictness.paused_s(now),
             factor=strictness.factor_at(now),
+            stretch=strictness.stretch_at(now),
+            reports=tuple(each for each in self._reports if each.epoch == self._epoch),
             accounts=tuple(
                 Account(granted, seed if seeds else Tally(), ever)
                 for granted, seed, ever in zip(self._untold, self._known, self._ever, strict=True)
@@ -98,6 +112,7 @@ class Book:
         )
         self._untold = [Tally()] * len(self.windows)
         self._unsaid = False
+        self._reports = ()
         return told
 
     def untell(self, told: Told) -> None:
@@ -106,7 +121,8 @@ class Book:
             account.granted.joined(since)
             for account, since in zip(told.accounts, self._untold, strict=True)
         ]
-        self._unsaid = self._unsaid or told.paused_s > 0
+        self._unsaid = self._unsaid or told.factor < 1 or told.stretch > 1 or told.paused_s > 0
+        self._reports = (told.reports + self._reports)[-REPORTS:]
 
     def hear(self, heard: Heard, told: Told, sent_at: float, now: float) -> None:
         """Take over what the ledger answered to `told`."""
@@ -114,8 +130,11 @@ class Book:
         if heard.epoch != self._epoch:
             self._trip_s = math.inf
         self.set_clock(heard.now_s, sent_at, now)
+        if now - self.heard_at > UNHEARD_S or heard.epoch != self._epoch:
+            self._followed_from = now
         self.heard_at, self._lost_at = now, None
-        seen = Strictness(now + heard.paused_s, heard.factor, now + heard.paused_s)
+        until = now + heard.paused_s
+        seen = Strictness(until, heard.factor, heard.stretch, max(now, until))
         first, seeded = self._epoch == "", told.seeds_for == heard.epoch
         lost = heard.epoch != self._epoch and not first and not seeded
         self.strictness = self.strictness.strictest(seen, now) if self._unsaid or lost else seen
@@ -143,7 +162,7 @@ class Book:
             spacing = [w.keep_s() for w in self.windows if w.spaced and not w.writes_only]
             unheard = math.ceil((now - self.heard_at) / min(spacing)) + 1 if spacing else 0
             self._assumed = [
-                Tally().plus(window.end(now), min(unheard, window.limit.calls))
+                Tally().plus(window.end(now + HOLD_S), min(unheard, window.limit.calls))
                 for window in self.windows
             ]
         self.shared = False
@@ -164,7 +183,7 @@ class Book:
 
     def _synchronise(self, heard: Heard, now: float) -> None:
         for index, (window, (used, ever)) in enumerate(zip(self.windows, heard.usage, strict=True)):
-            end = window.end(now)
+            end = window.end(now + HOLD_S)
             fresh = ever - self._ever[index] - self._told[index]
             known = self._known[index].joined(self._own[index]).plus(end, fresh)
             known = known.without_oldest(known.used - used)
@@ -173,53 +192,97 @@ class Book:
         self._own = [Tally()] * len(self.windows)
         self._assumed = [Tally()] * len(self.windows)
 
-    # deciding alone
+    # grants
+
+    def granted(self, heard: Heard, write: bool) -> Grant:
+        """What the ledger gave; that it was sent is told with the next question."""
+        epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
+
+        def sent(now: float) -> None:
+            report = Report(epoch, held_ms, write, now)
+            self._reports = (*self._reports, report)[-REPORTS:]
+
+        return Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
+
+    def _granted_alone(self, applying: list[int], write: bool, until: float, now: float) -> Grant:
+        for index in applying:
+            end = self.windows[index].end(until)
+            self._own[index] = self._own[index].plus(end, 1)
+            self._untold[index] = self._untold[index].plus(end, 1)
+
+        def sent(now: float) -> None:
+            # Of buckets one cannot say whose call it is that is counted.
+            for index in applying:
+                if self.windows[index].spaced:
+                    self._own[index] = self._own[index].moved(until, min(until, now))
+
+        gap_s = now - self._granted_at if self.processes == 1 else 0.0
+        self._granted_at = now
+        return Grant(until, write, gap_s, sent)
 
     def decide(self, priority: Priority, write: bool, now: float, wall: float) -> Verdict:
         """One call out of this process's own share; what it grants is told later."""
         self._trim(now)
-        wait = {False: self.strictness.paused_s(now), True: 0.0}
+        # Whether of writes only, and whether of those of no greater share only.
+        wait = {(False, False): self.strictness.paused_s(now)}
         if self.windows and self.processes > 1 and now >= self._settled_at - QUIET_S:
-            wait[False] = max(wait[False], self._settled_at - now)
+            wait[False, False] = max(wait[False, False], self._settled_at - now)
         applying = [i for i, window in enumerate(self.windows) if write or not window.writes_only]
         shared_now = now + self._ledger_ahead_s if self._ledger_ahead_s is not None else wall
         for index in applying:
-            writes = self.windows[index].writes_only
-            wait[writes] = max(wait[writes], self._own_wait_s(index, priority, now, shared_now))
-        longest = max(wait.values())
+            own_s = self._own_wait_s(index, priority, now, shared_now)
+            least_s = self._own_wait_s(index, Priority.INTERACTIVE, now, shared_now)
+            kind = self.windows[index].writes_only, least_s <= 0
+            wait[kind] = max(wait.get(kind, 0.0), own_s)
+        (writes_only, share_only), longest = max(sorted(wait.items()), key=itemgetter(1))
         if longest > 0:
-            return Verdict(False, longest, writes_only=wait[False] < wait[True])
-        for index in applying:
-            end = self.windows[index].end(now)
-            self._own[index] = self._own[index].plus(end, 1)
-            self._untold[index] = self._untold[index].plus(end, 1)
-        return Verdict(True)
+            return Verdict(False, longest, writes_only, share_only)
+        left_s = [SENDS_WITHIN_S]
+        if self.processes > 1:
+            left_s += [
+                self._turns(self.windows[index]).left_s(shared_now)
+                for index in applying
+                if self._takes_turns(index, priority, now)
+            ]
+        return Verdict(True, grant=self._granted_alone(applying, write, now + min(left_s), now))
 
     def least_wait_s(
-        self, priority: Priority, write: bool, ahead: tuple[int, int], now: float
+        self,
+        priority: Priority,
+        write: bool,
+        ahead: tuple[int, int],
+        now: float,
+        *,
+        unheard_s: float = UNHEARD_S,
     ) -> float:
         """A call waits no less, with so many (calls, writes among them) going first."""
         waits = [self.strictness.paused_s(now)]
-        factor = self.strictness.factor_at(now)
+        factor, stretch = self.strictness.factor_at(now), self.strictness.stretch_at(now)
+        followed_s = now - self._followed_from
         for index, window in enumerate(self.windows):
             if window.writes_only and not write:
                 continue
-            allowed = window.allows(self._shares.of(priority), factor)
+            allowed = window.allows(self.shares.of(priority), factor)
             times, tally = 1, Tally()
             if not self.shared:
                 times, tally = self.processes if window.spaced else 1, self._own[index]
                 allowed = max(1, allowed // self.processes)
-            waits.append(times * wait_s(window, tally, now, allowed, ahead[window.writes_only]))
+            before = ahead[window.writes_only]
+            waits.append(times * wait_s(window, tally, now, allowed, before, stretch))
+            if self.shared and not window.spaced and window.limit.window_s <= followed_s:
+                known_s = wait_s(window, self._counting(index, now), now, allowed, before)
+                waits.append(known_s - unheard_s)
         return max(waits)
 
     def _own_wait_s(self, index: int, priority: Priority, now: float, shared_now: float) -> float:
         window, processes = self.windows[index], self.processes
         factor = self.strictness.factor_at(now)
-        keep_s = window.keep_s(factor)
-        allowed = window.allows(self._shares.of(priority), factor)
+        stretch = self.strictness.stretch_at(now)
+        keep_s = window.keep_s(stretch)
+        allowed = window.allows(self.shares.of(priority), factor)
         used = self._known[index].joined(self._assumed[index])
         own = self._own[index]
-        if not window.spaced and allowed >= processes:
+        if not self._takes_turns(index, priority, now):
             room = (allowed - used.used) // processes - own.used
             return 0.0 if room > 0 else used.joined(own).wait_s(now, keep_s, 1)
         everything = used.joined(own)
@@ -229,10 +292,17 @@ class Book:
         if window.spaced and own.entries:
             # Turns keep their length, so that all agree on them; a stricter Nexudus costs turns.
             last, _ = own.entries[-1]
-            wait = max(wait, last + processes * window.limit.window_s / factor - now)
+            wait = max(wait, last + processes * window.limit.window_s * stretch - now)
+        return wait + self._turns(window).wait_s(shared_now + wait)
+
+    def _takes_turns(self, index: int, priority: Priority, now: float) -> bool:
+        window, factor = self.windows[index], self.strictness.factor_at(now)
+        allowed = window.allows(self.shares.of(priority), factor)
+        return window.spaced or allowed < self.processes
+
+    def _turns(self, window: Window) -> Turns:
         opening_s = max(OPENING_S, window.kept_for_s)
-        turns = Turns(window.keep_s() + opening_s, opening_s, self._rank(), processes)
-        return wait + turns.wait_s(shared_now + wait)
+        return Turns(window.keep_s() + opening_s, opening_s, self._rank(), self.processes)
 
     def _rank(self) -> int:
         if self._process in self.peers:
@@ -240,12 +310,12 @@ class Book:
         return zlib.crc32(self._process.encode()) % self.processes
 
     def _counting(self, index: int, now: float) -> Tally:
-        keep_s = self.windows[index].keep_s(self.strictness.factor_at(now))
+        keep_s = self.windows[index].keep_s(self.strictness.stretch_at(now))
         return self._known[index].joined(self._own[index]).at(now, keep_s)
 
     def _trim(self, now: float) -> None:
-        factor = self.strictness.factor_at(now)
+        stretch = self.strictness.stretch_at(now)
         for index, window in enumerate(self.windows):
-            keep_s = window.keep_s(factor)
+            keep_s = window.keep_s(stretch)
             for tallies in (self._known, self._own, self._untold, self._assumed):
                 tallies[index] = tallies[index].at(now, keep_s)

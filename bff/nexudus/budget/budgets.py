@@ -17,7 +17,7 @@ import structlog
 from bff.clock import Clock
 from bff.nexudus.budget.book import Book
 from bff.nexudus.budget.config import BudgetConfig
-from bff.nexudus.budget.contract import Standing, Urgency
+from bff.nexudus.budget.contract import Grant, Standing, Urgency
 from bff.nexudus.budget.ledger import Ledger, RunScript
 from bff.nexudus.budget.space import NEWS_S, Services, SpaceBudget
 
@@ -47,11 +47,11 @@ class SpaceBudgets:
             space: SpaceBudget(space, Book(windows, shares, process), services) for space in spaces
         }
 
-    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> None:
-        await self._spaces[space].spend(urgency, write=write, within_s=within_s)
+    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> Grant:
+        return await self._spaces[space].spend(urgency, write=write, within_s=within_s)
 
-    async def throttled(self, space: str, retry_after_s: float) -> None:
-        await self._spaces[space].throttled(retry_after_s)
+    async def throttled(self, space: str, retry_after_s: float, grant: Grant) -> None:
+        await self._spaces[space].throttled(retry_after_s, grant)
 
     def is_short(self, space: str) -> bool:
         return self._spaces[space].is_short()
@@ -67,6 +67,7 @@ class SpaceBudgets:
     async def aclose(self) -> None:
         agents = [space.close() for space in self._spaces.values()]
         await _end(task for task in (self._beating, *agents) if task is not None)
+        await asyncio.gather(*(space.leave() for space in self._spaces.values()))
 
     async def _beat(self) -> None:
         while True:

@@ -8,8 +8,8 @@ from typing import Final
 from bff.limits import DOCUMENTED_CALLS, DOCUMENTED_WRITES, Limit
 from bff.nexudus.budget.windows import Shares, Window
 
-MARGIN_S: Final = 0.025
-"""By how much the way of one call, from its grant to Nexudus, may take longer than the next's."""
+MARGIN_S: Final = 0.015
+"""By how much the way of one call, from its sending to Nexudus, may take longer than the next's."""
 UNHEARD_PROCESSES: Final = 4
 """How many processes share a budget, for one that has never been able to ask."""
 
@@ -18,13 +18,14 @@ UNHEARD_PROCESSES: Final = 4
 class BudgetConfig:
     """Limits of every space and the shares of them; `enabled=False` keeps to pauses only.
 
-    `forward_share` and `refresh_share` are parts (0 to 1] of each limit.
+    The shares are parts (0 to 1] of each limit.
     """
 
     calls: tuple[Limit, ...] = DOCUMENTED_CALLS
     writes: tuple[Limit, ...] = DOCUMENTED_WRITES
     refresh_share: float = 0.5
     forward_share: float = 0.9
+    stranger_share: float = 0.75
     enabled: bool = True
     margin_s: float = MARGIN_S
 
@@ -41,4 +42,4 @@ class BudgetConfig:
     @property
     def shares(self) -> Shares:
         """Of each limit, by priority."""
-        return Shares(forward=self.forward_share, refresh=self.refresh_share)
+        return Shares(self.forward_share, self.refresh_share, self.stranger_share)

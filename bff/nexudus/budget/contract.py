@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from bff.limits import Limit
 
@@ -19,16 +20,23 @@ class Priority(enum.IntEnum):
 
     INTERACTIVE = 0
     """A member waits for a cached document that nobody has."""
-    FORWARDED = 1
+    STRANGER = 1
+    """A member waits whose token Nexudus has not accepted lately: it may be invented."""
+    FORWARDED = 2
     """A call that is passed through."""
-    BACKGROUND = 2
+    BACKGROUND = 3
     """Nobody waits: a refresh behind a stale answer, a comparison."""
 
 
 class Urgency:
-    """The priority of one call, which may rise while it waits: somebody joined, who cannot wait."""
+    """The priority of one call, which may rise while it waits: somebody joined, who cannot wait.
 
-    def __init__(self, priority: Priority) -> None:
+    `since` orders calls of one priority, smaller first: what was begun is finished before more is
+    begun. Monotonic seconds of the member's request: of its begin, or of its deadline.
+    """
+
+    def __init__(self, priority: Priority, since: float = math.inf) -> None:
+        self.since: Final = since
         self._priority = priority
         self._watchers: list[Callable[[], None]] = []
 
@@ -50,6 +58,33 @@ class Urgency:
         return lambda: self._watchers.remove(watcher)
 
 
+@dataclass(slots=True, eq=False)
+class Grant:
+    """Leave to send one call before `until` (monotonic seconds).
+
+    Until it is said to be sent, it counts as if it were at the last moment. `gap_s`: how long after
+    the space's call before it that it was given; 0 where nobody knows. `priority`: of the call that
+    it was asked for.
+    """
+
+    until: float = math.inf
+    write: bool = False
+    gap_s: float = 0.0
+    on_sent: Callable[[float], None] = lambda _now: None
+    sent_at: float | None = None
+    priority: Priority = Priority.BACKGROUND
+
+    def lasts(self, now: float) -> bool:
+        """Whether the call may be sent now; afterwards another grant is needed."""
+        return now < self.until
+
+    def sent(self, now: float) -> None:
+        """The call's first byte has gone, or never will. May be repeated; never raises."""
+        if self.sent_at is None:
+            self.sent_at = now
+            self.on_sent(now)
+
+
 @dataclass(frozen=True, slots=True)
 class Spending:
     """One window as last known: `used` of `limit.calls`, by all processes together."""
@@ -63,28 +98,30 @@ class Spending:
 class Standing:
     """A space's budget as this process knows it. `paused_s`: seconds until calls go on, else 0.
 
-    `factor`: part of the limits in use, 1 unless Nexudus turned out stricter. `shared`: whether it
-    is accounted with the other processes; otherwise this one has a share of its own.
+    Unless Nexudus turned out stricter both are 1: `factor`, the part of the limits in use, and
+    `stretch`, how many times as far apart calls are as the limits ask. `shared`: whether it is
+    accounted with the other processes; otherwise this one has a share of its own.
     """
 
     windows: tuple[Spending, ...]
     paused_s: float
     factor: float
+    stretch: float
     shared: bool
 
 
 class Budget(Protocol):
     """The budget of every space, for one process."""
 
-    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> None:
-        """Returns when one call may be sent, which is to follow at once.
+    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> Grant:
+        """Returns when one call may be sent, which is to follow at once and to be told.
 
         Raises Overloaded, with `retry_after_s`, if that is not so within `within_s`: at once where
         that can be known beforehand.
         """
         ...
 
-    async def throttled(self, space: str, retry_after_s: float) -> None:
+    async def throttled(self, space: str, retry_after_s: float, grant: Grant) -> None:
         """Nexudus refused a call: no process calls for that long, and all are slower afterwards."""
         ...
 
@@ -101,5 +138,5 @@ class Budget(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Whoever waits gets Overloaded."""
+        """Whoever waits gets Overloaded; the others hear that this process is gone."""
         ...

@@ -1,32 +1,42 @@
--- The accounts of one space: what was granted, until when it is paused, who waits.
+-- The accounts of one space: what was granted, until when it is paused, who waits. A grant counts
+-- as sent HOLD later, the latest that it may be, until its process reports when it was.
 -- Everything is in one hash, so that it is lost as a whole or not at all; a new one has a new epoch.
--- KEYS: 1 accounts, 2 live processes, 3 those where somebody INTERACTIVE waits, 4 FORWARDED.
--- ARGV: 1 process, 2 priority that asks (-1: none does), 3 whether it writes, 4 ms it would wait,
--- 5 and 6 other reads that wait there INTERACTIVE and FORWARDED, 7 ms that it has been without,
--- 8 epoch it knows, 9 epoch that its seeds are for, 10 ms of pause it saw, 11 factor (thousandths)
--- after that, 12 the time (ms) after which nobody waits for the answer, 13 number of windows; then
--- for each window its name, whether it is of writes, ms of a bucket (0: spacing), of the window, of
--- its margin, calls, share (thousandths), and how many it had counted of the epoch that it knows;
--- then (window, 1 if a seed, ms ago, calls) in fours.
--- Returns {0 wait | 1 granted | 2 use your share, ms to wait, whether only writes wait, ms of
--- pause, factor, ms until settled, epoch, now, (used, ever counted) of each window, processes...};
--- only {3, now} if nobody waits for it.
+-- KEYS: 1 accounts, 2 live processes, 3 to 5 those where somebody waits:
+-- INTERACTIVE, STRANGER, FORWARDED.
+-- ARGV: 1 process, 2 priority that asks (-1: none does; -2: it leaves), 3 whether it writes, 4 ms it would wait,
+-- 5 to 7 other reads that wait there INTERACTIVE, STRANGER and FORWARDED, 8 ms that it has been
+-- without, 9 epoch it knows, 10 epoch that its seeds are for, 11 ms of pause it saw, 12 factor
+-- (thousandths) after that, 13 stretch of the spacing (thousandths), 14 the time (ms) after which
+-- nobody waits for the answer, 15 HOLD, 16 number of windows, 17 of reports, 18 to 21 the share of
+-- each priority (thousandths); then for each window its name, whether it is of writes, ms of a bucket
+-- (0: spacing), of the window, of its margin, calls, and how many it had counted of the epoch that it
+-- knows; then reports: (time until which the grant was held, whether it writes, ms since it was sent)
+-- in threes; then (window, 1 if a seed, ms ago, calls) in fours.
+-- Returns {0 wait | 1 granted | 2 use your share, ms to wait, who does (+1: only writes, +2: only
+-- those of no greater share), ms of pause (negative: since its end), factor, stretch, ms until settled,
+-- ms since the grant before, epoch, now, (used, ever counted) of each window, processes...}; only
+-- {3, now} if nobody waits for it.
 local YOUNG, SETTLE, BLINK, LIVE, KEEP = 2500, 1000, 100, 12000, 90000000
-local RECALL, GRACE, YIELD, FLOOR, REGAINED, STEP = 1000, 250, 100, 100, 50 / 60000, 5000
+local RECALL, GRACE, YIELD, FLOOR, STEP = 1000, 250, 100, 100, 5000
+local REGAINED, RELAXED, WIDEST, AGAIN = 50 / 30000, 90000, 4000, 30
 
 local process, priority, write = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
-local count = tonumber(ARGV[13])
+local hold, count, reports = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
+local SHARES, FIRST, FIELDS = 18, 22, 7
 local function text(number) return string.format('%.0f', number) end
 
-local names = { 'epoch', 'last', 'settled', 'pause', 'factor', 'since', 'from' }
+local names = {
+  'epoch', 'last', 'settled', 'pause', 'factor', 'since', 'from', 'stretch', 'granted',
+}
+local fixed = #names
 local windows = {}
 for i = 1, count do
-  local at = 14 + (i - 1) * 8
+  local at = FIRST + (i - 1) * FIELDS
   local name = ARGV[at]
   windows[i] = {
     name = name, writes = ARGV[at + 1] == '1', bucket = tonumber(ARGV[at + 2]),
     length = tonumber(ARGV[at + 3]), margin = tonumber(ARGV[at + 4]),
-    calls = tonumber(ARGV[at + 5]), share = tonumber(ARGV[at + 6]), known = tonumber(ARGV[at + 7]),
+    calls = tonumber(ARGV[at + 5]), known = tonumber(ARGV[at + 6]),
   }
   names[#names + 1] = name
   names[#names + 1] = name .. '#'
@@ -36,7 +46,7 @@ end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if tonumber(ARGV[12]) > 0 and now > tonumber(ARGV[12]) then
+if tonumber(ARGV[14]) > 0 and now > tonumber(ARGV[14]) then
   return { 3, text(now) } -- A server that hung answers late: what is told here is told again.
 end
 local got = redis.call('HMGET', KEYS[1], unpack(names))
@@ -48,28 +58,31 @@ local epoch, last = got[1], tonumber(got[2] or now)
 if last > now then now = last end
 local settled, pause = tonumber(got[3] or 0), tonumber(got[4] or 0)
 local factor, since = tonumber(got[5] or 1000), tonumber(got[6] or 0)
-local from = got[7] or ''
-local away = tonumber(ARGV[7])
+local from, stretch = got[7] or '', tonumber(got[8] or 1000)
+local granted = tonumber(got[9] or 0)
+local away = tonumber(ARGV[8])
 if not epoch then
   epoch = text(now) .. '-' .. process
-  if ARGV[8] ~= '' or away > 0 then settled = now + YOUNG end
-elseif (away > BLINK and now - last > away) or (from == '' and ARGV[9] == epoch) then
+  if ARGV[9] ~= '' or away > 0 then settled = now + YOUNG end
+elseif (away > BLINK and now - last > away) or (from == '' and ARGV[10] == epoch) then
   -- Nobody was here: others may have used their shares and not have said so yet.
   settled = math.max(settled, now + SETTLE)
 end
 
--- What was seen of Nexudus. The highest pause and the lowest factor of all who saw it count.
+-- What was seen of Nexudus: of all who saw it, the longest pause, lowest factor, widest stretch.
+stretch = stretch * math.exp(-math.max(0, now - since) / RELAXED)
+stretch = math.min(WIDEST, math.max(1000, stretch, tonumber(ARGV[13])))
 factor = math.min(1000, factor + REGAINED * math.max(0, now - since))
-factor = math.max(FLOOR, math.min(factor, tonumber(ARGV[11])))
-if tonumber(ARGV[10]) > 0 then pause = math.max(pause, now + tonumber(ARGV[10])) end
+factor = math.max(FLOOR, math.min(factor, tonumber(ARGV[12])))
+if tonumber(ARGV[11]) > 0 then pause = math.max(pause, now + tonumber(ARGV[11])) end
 since = math.max(now, pause)
 
 for i, w in ipairs(windows) do
-  local at = 8 + (i - 1) * 4
+  local at = fixed + 1 + (i - 1) * 4
   w.entries, w.used, w.ever = got[at] or '', tonumber(got[at + 1] or 0), tonumber(got[at + 2] or 0)
   w.seeded = tonumber(got[at + 3] or -1)
   w.keep = w.length + w.margin
-  if w.bucket == 0 then w.keep = math.ceil(w.length * 1000 / factor) + w.margin end
+  if w.bucket == 0 then w.keep = math.ceil(w.length * stretch / 1000) + w.margin end
   local head = 1
   while true do
     local ends, calls, after = string.match(w.entries, '^(%d+):(%d+) ()', head)
@@ -108,67 +121,107 @@ local function account(w, ago, calls)
   end
 end
 
+-- Only calls that are still in their window, and of this epoch's grants, can have been sent earlier.
+local at = FIRST + count * FIELDS
+for first = at, at + (reports - 1) * 3, 3 do
+  local held, writes, ago = tonumber(ARGV[first]), ARGV[first + 1] == '1', tonumber(ARGV[first + 2])
+  for _, w in ipairs(windows) do
+    local ends, sent = bucket_end(w, held), bucket_end(w, math.min(held, now - ago))
+    local head, calls, rest = string.match(' ' .. w.entries, '^(.* )' .. text(ends) .. ':(%d+) (.*)$')
+    if ARGV[9] == epoch and head and sent < ends and (writes or not w.writes) then
+      local others = tonumber(calls) - 1
+      w.entries = string.sub(head, 2) .. (others > 0 and text(ends) .. ':' .. text(others) .. ' ' or '') .. rest
+      if now < sent + w.keep then insert(w, sent, 1) else w.used = w.used - 1 end
+    end
+  end
+end
+
 -- Seeds of one lost epoch: whoever had counted most of it knows most, the others know a part.
-local seeds, seeding = ARGV[9] == epoch, {}
-for at = 14 + count * 8, #ARGV, 4 do
+local seeds = ARGV[10] == epoch
+for at = at + reports * 3, #ARGV, 4 do
   local i, is_seed = tonumber(ARGV[at]), ARGV[at + 1] == '1'
   local w, ago, calls = windows[i], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
-  if not is_seed or (seeds and (w.seeded < 0 or from ~= ARGV[8])) then account(w, ago, calls) end
+  if not is_seed or (seeds and (w.seeded < 0 or from ~= ARGV[9])) then account(w, ago, calls) end
 end
 if seeds then
   for _, w in ipairs(windows) do
-    if w.seeded >= 0 and from == ARGV[8] and w.known > w.seeded then
+    if w.seeded >= 0 and from == ARGV[9] and w.known > w.seeded then
       account(w, 0, w.known - w.seeded)
     end
-    if from == ARGV[8] then w.seeded = math.max(w.seeded, w.known) else w.seeded = w.known end
+    if from == ARGV[9] then w.seeded = math.max(w.seeded, w.known) else w.seeded = w.known end
   end
-  from = ARGV[8]
+  from = ARGV[9]
 end
 
 -- First what a full server lets pass, and then what follows.
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', text(now - LIVE))
-redis.call('ZADD', KEYS[2], text(now), process)
+if priority == -2 then
+  for i = 2, 5 do redis.call('ZREM', KEYS[i], process) end
+else
+  redis.call('ZADD', KEYS[2], text(now), process)
+end
 redis.call('PEXPIRE', KEYS[2], LIVE)
 local live = redis.call('ZRANGE', KEYS[2], 0, -1)
 
-local status, wait, by_calls, by_writes, yields = 0, 0, 0, 0, false
-for _, w in ipairs(windows) do
-  local allowed = 1
-  if w.bucket > 0 then
-    allowed = math.max(1, math.floor(w.calls * w.share * factor / 1000000))
+local function allowed(w, share)
+  if w.bucket == 0 then return 1 end
+  return math.max(1, math.floor(w.calls * share * factor / 1000000))
+end
+
+local function read_fits(p)
+  for _, w in ipairs(windows) do
+    if not w.writes and w.used >= allowed(w, tonumber(ARGV[SHARES + p])) then return false end
   end
-  local leaving = w.used + 1 - allowed
+  return true
+end
+
+-- The longest wait of all calls, of writes, of those of no greater share, of both.
+local status, wait, waits, scope, yields = 0, 0, { 0, 0, 0, 0 }, 0, false
+local share = priority >= 0 and tonumber(ARGV[SHARES + priority]) or 1000
+for _, w in ipairs(windows) do
+  local leaving = w.used + 1 - allowed(w, share)
   if leaving > 0 and (write or not w.writes) then
     for ends, calls in string.gmatch(w.entries, '(%d+):(%d+) ') do
       leaving = leaving - tonumber(calls)
       if leaving <= 0 then
         local needed = tonumber(ends) + w.keep - now
-        if w.writes then by_writes = math.max(by_writes, needed)
-        else by_calls = math.max(by_calls, needed) end
+        -- One that is on its way is reported soon, and not later than it was held for.
+        if w.bucket == 0 and tonumber(ends) > now + 1 then
+          needed = math.max(math.min(needed, AGAIN), needed - hold)
+        end
+        local whose = 1 + (w.writes and 1 or 0) + (w.used < allowed(w, 1000) and 2 or 0)
+        waits[whose] = math.max(waits[whose], needed)
         break
       end
     end
   end
 end
-by_calls = math.max(by_calls, pause - now)
-wait = math.max(by_calls, by_writes)
+waits[1] = math.max(waits[1], pause - now)
+for whose, needed in ipairs(waits) do
+  if needed > wait then wait, scope = needed, whose - 1 end
+end
 if settled > now then
   if pause <= now then status, wait = 2, 0 end
 elseif wait <= 0 and priority >= 0 then
-  for higher = 0, math.min(priority, 2) - 1 do
-    local key = KEYS[3 + higher]
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', text(now))
-    local others = redis.call('ZCARD', key)
-    if others > 0 and redis.call('ZSCORE', key, process) then others = others - 1 end
-    if others > 0 then yields = true end
+  for higher = 0, priority - 1 do
+    -- Whoever waits for a smaller share to be free could do nothing with the place.
+    if not yields and read_fits(higher) then
+      local key = KEYS[3 + higher]
+      redis.call('ZREMRANGEBYSCORE', key, '-inf', text(now))
+      local others = redis.call('ZCARD', key)
+      if others > 0 and redis.call('ZSCORE', key, process) then others = others - 1 end
+      yields = others > 0
+    end
   end
   if yields then wait = YIELD else status = 1 end
 end
 
+local gap = now - granted
 if status == 1 then
+  granted = now
   for _, w in ipairs(windows) do
     if write or not w.writes then
-      local ends = text(bucket_end(w, now))
+      local ends = text(bucket_end(w, now + hold))
       local before, calls = string.match(w.entries, '^(.*)' .. ends .. ':(%d+) $')
       if before then w.entries = before .. ends .. ':' .. text(tonumber(calls) + 1) .. ' '
       else w.entries = w.entries .. ends .. ':1 ' end
@@ -179,9 +232,9 @@ end
 
 -- Lower priorities of other processes yield to those who wait here, for a short time only.
 if priority >= 0 and status ~= 2 then
-  for p = 0, 1 do
+  for p = 0, 2 do
     local waiting = tonumber(ARGV[5 + p])
-    local denied = status == 0 and (yields or by_writes <= by_calls)
+    local denied = status == 0 and scope % 2 == 0
     if p == priority and denied and wait <= tonumber(ARGV[4]) then waiting = waiting + 1 end
     if waiting > 0 then
       redis.call('ZADD', KEYS[3 + p], text(now + math.min(wait, RECALL) + GRACE), process)
@@ -195,10 +248,12 @@ end
 local kept = {
   'epoch', epoch, 'last', text(now), 'settled', text(settled), 'pause', text(pause),
   'factor', string.format('%.6f', factor), 'since', text(since), 'from', from,
+  'stretch', string.format('%.6f', stretch), 'granted', text(granted),
 }
 local out = {
-  status, math.ceil(math.max(0, wait)), (by_writes > by_calls and not yields) and 1 or 0,
-  math.max(0, pause - now), math.floor(factor), math.max(0, settled - now), epoch, text(now),
+  status, math.ceil(wait), scope,
+  math.max(-KEEP, pause - now), math.floor(factor), math.ceil(stretch), math.max(0, settled - now),
+  math.min(KEEP, gap), epoch, text(now),
 }
 for _, w in ipairs(windows) do
   for suffix, value in pairs({ [''] = w.entries, ['#'] = text(w.used), ['+'] = text(w.ever) }) do

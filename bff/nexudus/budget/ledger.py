@@ -10,21 +10,23 @@ from typing import Any, Final
 
 from bff.errors import StoreUnavailable
 from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.windows import Tally, Window
+from bff.nexudus.budget.windows import HOLD_S, Tally, Window
 
 RunScript = Callable[[str, str, Sequence[str], Sequence[str | bytes | int]], Awaitable[list[Any]]]
 """`(space, script, names of keys, arguments)`; raises StoreUnavailable."""
 
-NAMES: Final = ("budget", "budget:live", "budget:waits0", "budget:waits1")
+NAMES: Final = ("budget", "budget:live", "budget:waits0", "budget:waits1", "budget:waits2")
 NOBODY: Final = -1
+LEAVING: Final = -2
+_HOLD_MS: Final = round(HOLD_S * 1000)
 VALID_S: Final = 0.25
 """A question that the ledger hears later is ignored: whoever asked has stopped waiting."""
-_FIXED: Final = 8
+_FIXED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The call that is asked for; `waiting`: other reads here, INTERACTIVE and FORWARDED.
+    """The call that is asked for; `waiting`: other reads here, of all but the lowest priority.
 
     Writes are not told of: they may wait for limits of their own, for which nobody need yield.
     """
@@ -32,7 +34,17 @@ class Asking:
     priority: Priority
     write: bool
     patience_s: float
-    waiting: tuple[int, int]
+    waiting: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """That a call was sent at `sent_at` (monotonic); `held_ms`: what the ledger knows it by."""
+
+    epoch: str
+    held_ms: int
+    write: bool
+    sent_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class Account:
 class Told:
     """What a process says of itself. `seeds_for`: the new epoch that lacks what it knows, if any.
 
-    `paused_s` and `factor`: what it saw of Nexudus and has not told yet; 0 and 1 else.
+    `paused_s`, `factor` and `stretch`: what it saw of Nexudus and has not told yet; 0 and 1 else.
     """
 
     away_s: float
@@ -60,6 +72,8 @@ class Told:
     paused_s: float
     factor: float
     accounts: tuple[Account, ...]
+    stretch: float = 1.0
+    reports: tuple[Report, ...] = ()
     ledger_s: float | None = None
     """The ledger's own time, if known."""
 
@@ -69,18 +83,24 @@ class Heard:
     """The answer, but for TooLate. `usage`: calls that count and calls ever counted, by window.
 
     `granted` is None where each process is to use its own share, for `settling_s` from now.
+    `writes_only` and `share_only`: as in `verdict.Verdict`.
+    `asked_at`: monotonic seconds. `gap_s`: since the grant before. `paused_s`: negative when over.
     """
 
     granted: bool | None
     wait_s: float
     writes_only: bool
+    share_only: bool
     paused_s: float
     factor: float
+    stretch: float
     settling_s: float
+    gap_s: float
     epoch: str
     now_s: float
     usage: tuple[tuple[int, int], ...]
     processes: tuple[str, ...]
+    asked_at: float = 0.0
 
 
 class TooLate(StoreUnavailable):
@@ -107,14 +127,21 @@ class Ledger:
         self.shares = shares
         self._script = (resources.files("bff.nexudus.budget") / "ledger.lua").read_text()
 
-    async def ask(self, space: str, asking: Asking | None, told: Told, now: float) -> Heard:
+    async def ask(
+        self, space: str, asking: Asking | None, told: Told, now: float, *, leaving: bool = False
+    ) -> Heard:
         """One call of the script; raises StoreUnavailable. `now`: what ages are counted from."""
         arguments: list[str | bytes | int] = [*self._head(asking, told)]
-        arguments += self._windows(asking, told)
+        if leaving:
+            arguments[1] = LEAVING
+        arguments += self._windows(told)
+        for report in told.reports:
+            ago = max(0, math.floor((now - report.sent_at) * 1000))
+            arguments += [report.held_ms, int(report.write), ago]
         arguments += entries(told.accounts, now)
         answer = await self._run(space, self._script, NAMES, arguments)
         try:
-            return heard(answer, len(self.windows))
+            return heard(answer, len(self.windows), now)
         except (TypeError, ValueError, IndexError, AttributeError) as error:
             raise StoreUnavailable("the store gave another answer than the script's") from error
 
@@ -123,17 +150,20 @@ class Ledger:
         yield NOBODY if asking is None else int(asking.priority)
         yield 0 if asking is None else int(asking.write)
         yield 0 if asking is None else int(asking.patience_s * 1000)
-        yield from (0, 0) if asking is None else asking.waiting
+        yield from (0, 0, 0) if asking is None else asking.waiting
         yield int(told.away_s * 1000)
         yield told.epoch
         yield told.seeds_for
         yield math.ceil(told.paused_s * 1000)
         yield math.floor(told.factor * 1000)
+        yield math.ceil(told.stretch * 1000)
         yield 0 if told.ledger_s is None else int((told.ledger_s + VALID_S) * 1000)
+        yield _HOLD_MS
         yield len(self.windows)
+        yield len(told.reports)
+        yield from (math.floor(self.shares(each) * 1000 + 1e-6) for each in Priority)
 
-    def _windows(self, asking: Asking | None, told: Told) -> Iterator[str | int]:
-        share = 1.0 if asking is None else self.shares(asking.priority)
+    def _windows(self, told: Told) -> Iterator[str | int]:
         for window, account in zip(self.windows, told.accounts, strict=True):
             length = math.ceil(window.limit.window_s * 1000)
             yield name(window)
@@ -142,7 +172,6 @@ class Ledger:
             yield length
             yield math.ceil(window.kept_for_s * 1000)
             yield window.limit.calls
-            yield math.floor(share * 1000 + 1e-6)
             yield account.ever
 
 
@@ -154,21 +183,25 @@ def name(window: Window) -> str:
 
 
 def entries(accounts: Iterable[Account], now: float) -> list[int]:
-    """(window, whether a seed, age in ms, calls) in fours; a bucket is as old as its end."""
+    """(window, whether a seed, age in ms, calls) in fours; a bucket is as old as its end.
+
+    What was granted just now may still be on its way, and is sent by then at the latest.
+    """
     flat: list[int] = []
     for index, account in enumerate(accounts, start=1):
         for is_seed, tally in enumerate((account.granted, account.seed)):
             for end, calls in tally.entries:
-                flat += [index, is_seed, max(0, math.floor((now - end) * 1000)), calls]
+                flat += [index, is_seed, max(-_HOLD_MS, math.floor((now - end) * 1000)), calls]
     return flat
 
 
-def heard(answer: Sequence[Any], windows: int) -> Heard:
+def heard(answer: Sequence[Any], windows: int, asked_at: float = 0.0) -> Heard:
     """The script's answer in our terms; raises what its parts raise if it is another."""
     if int(answer[0]) == 3:
         raise TooLate(int(_text(answer[1])) / 1000)
-    status, wait, writes_only, paused, factor, settling = (int(part) for part in answer[:6])
-    epoch, now = (_text(part) for part in answer[6:_FIXED])
+    status, wait, scope, paused, *seen = (int(part) for part in answer[: _FIXED - 2])
+    factor, stretch, settling, gap = seen
+    epoch, now = (_text(part) for part in answer[_FIXED - 2 : _FIXED])
     numbers = [int(part) for part in answer[_FIXED : _FIXED + 2 * windows]]
     usage = tuple(zip(numbers[::2], numbers[1::2], strict=True))
     if len(usage) != windows or status not in (0, 1, 2):
@@ -176,14 +209,18 @@ def heard(answer: Sequence[Any], windows: int) -> Heard:
     return Heard(
         granted=None if status == 2 else status == 1,
         wait_s=wait / 1000,
-        writes_only=writes_only == 1,
+        writes_only=scope & 1 == 1,
+        share_only=scope & 2 == 2,
         paused_s=paused / 1000,
         factor=max(1, factor) / 1000,
+        stretch=max(1000, stretch) / 1000,
         settling_s=settling / 1000,
+        gap_s=gap / 1000,
         epoch=epoch,
         now_s=int(now) / 1000,
         usage=usage,
         processes=tuple(sorted(_text(part) for part in answer[_FIXED + 2 * windows :])),
+        asked_at=asked_at,
     )
 
 

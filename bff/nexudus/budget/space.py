@@ -11,11 +11,14 @@ from typing import Final
 import structlog
 
 from bff.clock import Clock
-from bff.errors import Overloaded, StoreUnavailable
-from bff.nexudus.budget.book import Book, Verdict
-from bff.nexudus.budget.contract import Priority, Spending, Standing, Urgency
-from bff.nexudus.budget.ledger import Asking, Heard, Ledger, TooLate
-from bff.nexudus.budget.waiting import BELIEVED_S, Caller, Denied, Waiting
+from bff.errors import Overloaded
+from bff.nexudus.budget.book import Book
+from bff.nexudus.budget.contract import Grant, Priority, Spending, Standing, Urgency
+from bff.nexudus.budget.conversation import Conversation
+from bff.nexudus.budget.ledger import Asking, Heard, Ledger
+from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
+from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
+from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for
 
 log = structlog.get_logger("bff.budget")
 
@@ -29,10 +32,6 @@ IDLE_S: Final = 5.0
 BUSY_FOR_S: Final = 60.0
 SHORT: Final = 0.2
 """Less than this part of a window left is short."""
-
-SPENT = "The calls that Nexudus allows this space are spent for the moment."
-PAUSED = "Nexudus asked this space to pause its calls for the moment."
-CLOSED = "The gateway is shutting down."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +48,44 @@ class SpaceBudget:
     def __init__(self, space: str, book: Book, services: Services) -> None:
         self.space = space
         self.book = book
-        self._ledger = services.ledger
         self._clock = services.clock
+        self._talk = Conversation(space, book, services.ledger, services.clock)
         self._waiting = Waiting()
         self._agent: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._talking = asyncio.Lock()
-        self._denied = {False: Denied(), True: Denied()}
+        self._denials = Denials(book.shares)
+        self._given = Grant(sent_at=-math.inf)
+        self._report_due = False
         self._spent_at = -math.inf
-        self._told_at = -math.inf
-        self._local = False
         self._closed = False
 
-    async def spend(self, urgency: Urgency, *, write: bool, within_s: float) -> None:
+    async def spend(self, urgency: Urgency, *, write: bool, within_s: float) -> Grant:
         """Returns when one call may be sent; raises Overloaded."""
         now = self._clock.monotonic()
         if self._closed:
-            raise _overloaded(CLOSED, 1.0)
+            raise overloaded(CLOSED, 1.0)
         if not self._waiting and self._may_go_unasked(now):
             self._spent_at = now
-            return
-        self._refuse_hopeless(urgency.priority, write, within_s, now)
+            return Grant(write=write)
+        self._refuse_hopeless(urgency, write, within_s, now)
         caller = self._waiting.join(urgency, write, now + within_s)
         unwatch = urgency.watch(lambda: self._rose(caller))
         self._arrived(caller)
         try:
-            await caller.turn
+            return await caller.turn
         except asyncio.CancelledError:
             if caller.turn.done() and not caller.turn.cancelled() and not caller.turn.exception():
-                self._give(write)
+                self._give(caller.turn.result())
             raise
         finally:
             unwatch()
             self._waiting.leave(caller)
 
-    async def throttled(self, retry_after_s: float) -> None:
+    async def throttled(self, retry_after_s: float, grant: Grant) -> None:
         """Nexudus refused a call: known here at once, to the others with their next question."""
         now = self._clock.monotonic()
         paused = self.book.strictness.paused_s(now) > 0
-        self.book.refused(now, retry_after_s)
+        self.book.refused(now, retry_after_s, grant)
         if not paused:
             strictness = self.book.strictness
             log.warning(
@@ -95,19 +93,20 @@ class SpaceBudget:
                 space=self.space,
                 seconds=round(strictness.paused_s(now), 3),
                 factor=round(strictness.factor, 3),
+                stretch=round(strictness.stretch, 3),
             )
         self._turn_away(now)
         self._changed.set()
         await asyncio.create_task(self.tell(), context=Context())
 
     def is_short(self) -> bool:
-        """Paused, slower than documented, or a window with less than a fifth left."""
+        """Paused, or a window with less than a fifth left of what is allowed at the moment."""
         now = self._clock.monotonic()
         factor = self.book.strictness.factor_at(now)
-        if self.book.strictness.paused_s(now) or factor < 1:
+        if self.book.strictness.paused_s(now):
             return True
         return any(
-            not window.spaced and window.limit.calls - used < SHORT * window.limit.calls
+            not window.spaced and used > (1 - SHORT) * window.allows(factor=factor)
             for window, used in zip(self.book.windows, self.book.used(now), strict=True)
         )
 
@@ -122,12 +121,13 @@ class SpaceBudget:
             ),
             paused_s=self.book.strictness.paused_s(now),
             factor=self.book.strictness.factor_at(now),
+            stretch=self.book.strictness.stretch_at(now),
             shared=self.book.shared,
         )
 
     async def beat(self) -> None:
         """Say that this process lives, and what is new, if it is time to."""
-        silent_s = self._clock.monotonic() - self._told_at
+        silent_s = self._clock.monotonic() - self._talk.told_at
         busy = self._clock.monotonic() - self._spent_at < BUSY_FOR_S
         news = self.book.has_news or not self.book.shared
         if silent_s >= (NEWS_S if news else BUSY_S if busy else IDLE_S):
@@ -135,13 +135,17 @@ class SpaceBudget:
 
     async def tell(self) -> None:
         """Tell the ledger what is new and hear how things are; nothing happens while it is away."""
-        await self._converse(None)
+        await self._heard(None)
+
+    async def leave(self) -> None:
+        """Say that this process is gone, so that the others share its part."""
+        await self._talk.leave()
 
     def close(self) -> asyncio.Task[None] | None:
         """Whoever waits gets Overloaded; returns what is still to be ended."""
         self._closed = True
         for caller in self._waiting:
-            self._refuse(caller, _overloaded(CLOSED, 1.0))
+            self._refuse(caller, overloaded(CLOSED, 1.0))
         return self._agent
 
     # callers
@@ -153,50 +157,69 @@ class SpaceBudget:
         return not self.book.windows and fresh and unpaused
 
     def _arrived(self, caller: Caller) -> None:
-        if self._agent is None or self._agent.done():
-            # Of no request: it outlives the one that started it, and its patience.
-            self._agent = asyncio.create_task(
-                self._serve(), name=f"budget {self.space}", context=Context()
-            )
-            return
-        if self._head(self._clock.monotonic()) is caller:
+        if not self._serves() and self._head(self._clock.monotonic()) is caller:
             self._changed.set()
+
+    def _serves(self) -> bool:
+        """Starts the agent; False if there is one at work."""
+        if self._agent is not None and not self._agent.done():
+            return False
+        # Of no request: it outlives the one that started it, and its patience.
+        self._agent = asyncio.create_task(
+            self._serve(), name=f"budget {self.space}", context=Context()
+        )
+        return True
 
     def _rose(self, caller: Caller) -> None:
         self._waiting.rose(caller)
         self._changed.set()
 
-    def _refuse_hopeless(
-        self, priority: Priority, write: bool, within_s: float, now: float
-    ) -> None:
-        wait_s = self._least_wait_s(priority, write, now)
-        if wait_s > within_s:
-            raise self._too_long(wait_s, now)
+    def _refuse_hopeless(self, urgency: Urgency, write: bool, within_s: float, now: float) -> None:
+        if self._least_wait_s(urgency, write, now) > within_s:
+            raise self._too_long(urgency.priority, write, now)
 
-    def _least_wait_s(self, priority: Priority, write: bool, now: float) -> float:
-        """Of one that would arrive now."""
-        calls = self._waiting.up_to(priority)
-        writes = self._waiting.up_to(priority, writes_only=True)
-        queue_s = self.book.least_wait_s(priority, write, (calls, writes), now)
-        return max(queue_s, self._denied_s(priority, write, now))
+    def _least_wait_s(
+        self, urgency: Urgency, write: bool, now: float, arrival: float = math.inf
+    ) -> float:
+        """Of one that would arrive now, or did."""
+        ahead = self._ahead(urgency, arrival)
+        queue_s = self.book.least_wait_s(urgency.priority, write, ahead, now)
+        return max(queue_s, self._denials.wait_s(urgency.priority, write, now))
 
-    def _denied_s(self, priority: Priority, write: bool, now: float) -> float:
-        calls_s = self._denied[False].wait_s(priority, now)
-        return max(calls_s, self._denied[True].wait_s(priority, now)) if write else calls_s
+    def _ahead(self, urgency: Urgency, arrival: float = math.inf) -> tuple[int, int]:
+        """(Calls, writes among them) that go first whatever happens."""
+        passing = self.book.shares.passed_by(urgency.priority)
+        return self._waiting.ahead(urgency, arrival, passing)
 
     def _head(self, now: float) -> Caller | None:
-        first = self._waiting.head()
-        if first is None or not first.write or not self._denied[True].wait_s(first.counted, now):
-            return first
-        return self._waiting.head(writes=False)
+        return self._waiting.head(self._denials.passed_over(now))
 
-    def _give(self, write: bool) -> None:
-        """A grant, to whoever is next now; a read's is none for a write. Without takers, lost."""
-        while (caller := self._waiting.head(writes=write)) is not None:
+    def _give(self, grant: Grant) -> None:
+        """To whoever is next now and can use it; without takers, lost."""
+        passing = not_for(grant, self.book.shares)
+        while (caller := self._waiting.head(passing)) is not None:
             self._waiting.leave(caller)
             if caller.waits:
-                caller.turn.set_result(None)
+                caller.turn.set_result(grant)
                 return
+        grant.sent(self._clock.monotonic())
+
+    def _granted(self, grant: Grant) -> None:
+        """From here on the agent hears when it is sent, and others do at once if there are any."""
+        tell = grant.on_sent
+
+        def sent(now: float) -> None:
+            tell(now)
+            self._changed.set()
+            if self.book.spaced and self.book.shared and self.book.processes > 1:
+                self._report_due = True
+                if not self._closed:
+                    self._serves()
+
+        grant.on_sent = sent
+        self._given = grant
+        self._spent_at = self._clock.monotonic()
+        self._give(grant)
 
     def _refuse(self, caller: Caller, error: Exception) -> None:
         self._waiting.leave(caller)
@@ -206,118 +229,101 @@ class SpaceBudget:
     def _turn_away(self, now: float) -> None:
         """Those whose time is up, or will be before calls go on."""
         paused_until = now + self.book.strictness.paused_s(now)
-        waits: dict[tuple[Priority, bool], float] = {}
+        soonest = {k: max(paused_until, now + self._denials.wait_s(*k, now)) for k in KINDS}
         for caller in self._waiting:
-            kind = caller.counted, caller.write
-            soonest = max(paused_until, now + self._denied_s(*kind, now))
-            if caller.deadline > now and caller.deadline >= soonest:
-                continue
-            if kind not in waits:
-                waits[kind] = self._least_wait_s(*kind, now)
-            self._refuse(caller, self._too_long(waits[kind], now))
+            if caller.deadline <= now or caller.deadline < soonest[caller.counted, caller.write]:
+                self._refuse(caller, self._too_long(caller.counted, caller.write, now))
+        for priority, write in KINDS:
+            self._turn_away_last(priority, write, now)
 
-    def _too_long(self, wait_s: float, now: float) -> Overloaded:
-        return _overloaded(PAUSED if self.book.strictness.paused_s(now) else SPENT, wait_s)
+    def _turn_away_last(self, priority: Priority, write: bool, now: float) -> None:
+        """Those before whom others came, whose requests are older: for the last it is too long."""
+        while (last := self._waiting.last(priority, write)) is not None:
+            if now + self._least_wait_s(last.urgency, write, now, last.arrival) <= last.deadline:
+                return
+            self._refuse(last, self._too_long(priority, write, now))
+
+    def _too_long(self, priority: Priority, write: bool, now: float) -> Overloaded:
+        """Whoever comes back is the youngest of all, and by then what is known is."""
+        ahead = self._ahead(Urgency(priority))
+        queue_s = self.book.least_wait_s(priority, write, ahead, now, unheard_s=0.0)
+        wait_s = max(queue_s, self._denials.wait_s(priority, write, now))
+        return overloaded(PAUSED if self.book.strictness.paused_s(now) else SPENT, wait_s)
 
     # the agent
 
     async def _serve(self) -> None:
         """While anybody waits: ask for the first, give, or sleep until it is worth asking again."""
         try:
-            while self._waiting:
+            while self._waiting or self._report_due:
                 self._changed.clear()
                 now = self._clock.monotonic()
                 self._turn_away(now)
+                if self._waiting and self._on_its_way(now):
+                    # Until it is known when that one left, nobody can say when the next may.
+                    await self._rest(self._given.until - now)
+                    continue
                 head = self._head(now)
                 if head is not None:
                     await self._serve_one(head, now)
+                elif self._report_due:
+                    await self.tell()
                 elif self._waiting:
-                    await self._rest(self._denied[True].wait_s(Priority.BACKGROUND, now))
+                    await self._rest(self._denials.next_s(now))
         except Exception as error:
             # Whoever waits must not do so for ever.
             log.exception("budget_failed", space=self.space)
             for caller in self._waiting:
                 self._refuse(caller, error)
 
+    def _on_its_way(self, now: float) -> bool:
+        """Whether the call that was granted last is to leave yet."""
+        return self.book.spaced and self._given.sent_at is None and self._given.lasts(now)
+
     async def _serve_one(self, head: Caller, now: float) -> None:
+        priority = head.counted
         verdict = await self._ask(head, now)
         now = self._clock.monotonic()
         if verdict.granted:
-            self._spent_at = now
-            self._give(head.write)
+            verdict.grant.priority = priority
+            self._granted(verdict.grant)
             return
-        self._denied[verdict.writes_only] = Denied(head.counted, now, verdict.wait_s)
+        self._denials.note(priority, verdict, now)
         self._turn_away(now)
-        if not verdict.writes_only:
+        if not (verdict.writes_only or verdict.share_only):
             await self._rest(verdict.wait_s)
 
     async def _ask(self, head: Caller, now: float) -> Verdict:
         if self._may_go_unasked(now):
-            return Verdict(True)
+            return Verdict(True, grant=Grant(write=head.write))
         priority = head.counted
-        waiting = [self._waiting.reads_at(each) for each in Priority]
-        waiting[priority] -= not head.write
+        waiting = [
+            self._waiting.at(each, write=False) - (each is priority and not head.write)
+            for each in Priority
+            if each is not Priority.BACKGROUND
+        ]
         patience_s = max(0.0, head.deadline - now)
-        asking = Asking(priority, head.write, patience_s, (waiting[0], waiting[1]))
-        heard = await self._converse(asking)
+        asking = Asking(priority, head.write, patience_s, tuple(waiting))
+        heard = await self._heard(asking)
         if heard is None or heard.granted is None:
             return self.book.decide(
                 priority, head.write, self._clock.monotonic(), self._clock.wall()
             )
-        return Verdict(heard.granted, heard.wait_s, heard.writes_only)
+        if heard.granted:
+            return Verdict(True, grant=self.book.granted(heard, head.write))
+        return Verdict(False, heard.wait_s, heard.writes_only, heard.share_only)
 
-    async def _converse(self, asking: Asking | None) -> Heard | None:
-        """One question at a time; None while the ledger is away."""
-        async with self._talking:
-            was_shared = self.book.shared
-            try:
-                try:
-                    heard = await self._put(asking)
-                except TooLate:
-                    # This process was busy, or the server hung: it may not be away now.
-                    heard = await self._put(asking)
-            except StoreUnavailable:
-                self._away()
-                return None
+    async def _heard(self, asking: Asking | None) -> Heard | None:
+        self._report_due = False
+        was_shared = self.book.shared
+        heard = await self._talk.ask(asking)
         if self.book.shared and not was_shared:
-            self._denied = {False: Denied(), True: Denied()}
-        if self.book.shared and self._local:
-            self._local = False
-            log.info("budget_shared", space=self.space)
+            self._denials.clear()
         return heard
-
-    async def _put(self, asking: Asking | None) -> Heard:
-        sent_at = self._told_at = self._clock.monotonic()
-        told = self.book.tell(sent_at)
-        try:
-            heard = await self._ledger.ask(self.space, asking, told, sent_at)
-        except BaseException as error:
-            self.book.untell(told)
-            if isinstance(error, TooLate):
-                self.book.late(error.now_s, sent_at, self._clock.monotonic())
-            raise
-        self.book.hear(heard, told, sent_at, self._clock.monotonic())
-        return heard
-
-    def _away(self) -> None:
-        self.book.lose(self._clock.monotonic())
-        if not self._local:
-            self._local = True
-            log.warning("budget_local", space=self.space, peers=self.book.processes)
 
     async def _rest(self, delay_s: float) -> None:
         """Until something changes, at most so long, and not past anybody's deadline."""
         now = self._clock.monotonic()
         first = min((caller.deadline for caller in self._waiting), default=now)
         delay_s = min(delay_s, BELIEVED_S, max(0.0, first - now))
-        sleeping = asyncio.ensure_future(self._clock.sleep(delay_s))
-        woken = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait((sleeping, woken), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            woken.cancel()
-
-
-def _overloaded(message: str, wait_s: float) -> Overloaded:
-    return Overloaded(message, retry_after_s=max(1, math.ceil(wait_s)))
+        await nap(self._clock, delay_s, self._changed)

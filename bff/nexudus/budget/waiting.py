@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final
 
-from bff.nexudus.budget.contract import Priority, Urgency
+from bff.clock import Clock
+from bff.nexudus.budget.contract import Grant, Priority, Urgency
+from bff.nexudus.budget.windows import Shares
 
-BELIEVED_S: Final = 1.0
-"""How long what was said is believed, and the longest sleep between two questions: what happens
-elsewhere, such as a pause, is known here by then."""
+Kind = tuple[Priority, bool]
+"""A priority, and whether writes."""
+
+KINDS: Final[tuple[Kind, ...]] = tuple(product(Priority, (False, True)))
 
 
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """What was said last: calls of this priority or a lower one go on `delay_s` after `said_at`."""
+async def nap(clock: Clock, delay_s: float, changed: asyncio.Event) -> None:
+    """Returns after `delay_s`, or once something `changed`."""
+    sleeping = asyncio.ensure_future(clock.sleep(delay_s))
+    woken = asyncio.ensure_future(changed.wait())
+    try:
+        await asyncio.wait((sleeping, woken), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleeping.cancel()
+        woken.cancel()
 
-    priority: Priority = Priority.INTERACTIVE
-    said_at: float = -math.inf
-    delay_s: float = 0.0
 
-    def wait_s(self, priority: Priority, now: float) -> float:
-        """Seconds that a call of some priority waits for it; 0 also when nobody knows."""
-        if priority < self.priority or now >= self.said_at + BELIEVED_S:
-            return 0.0
-        return max(0.0, self.said_at + self.delay_s - now)
+def not_for(grant: Grant, shares: Shares) -> frozenset[Kind]:
+    """Who cannot use it: a read's is none for a write, nor one for those whose own share is less
+    than that of whoever it was asked for, in spite of their priority."""
+    passed = shares.passed_by(grant.priority)
+    return frozenset(kind for kind in KINDS if kind[0] in passed or (kind[1] and not grant.write))
+
+
+Place = tuple[Priority, float, int]
+"""Where somebody stands: smaller is further ahead."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +50,7 @@ class Caller:
     write: bool
     deadline: float
     arrival: int
-    turn: asyncio.Future[None] = field(
+    turn: asyncio.Future[Grant] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
     counted: Priority = Priority.BACKGROUND
@@ -49,15 +60,19 @@ class Caller:
         """Whether it does still."""
         return not self.turn.done()
 
+    @property
+    def place(self) -> Place:
+        """By priority, then by the time of the member's request, then by arrival."""
+        return self.counted, self.urgency.since, self.arrival
+
 
 class Waiting:
-    """Callers by priority, then by arrival. Reads and writes wait apart: limits differ."""
+    """Callers in their order. Reads and writes wait apart: limits differ."""
 
     def __init__(self) -> None:
         self._arrivals = 0
         self._callers: dict[int, Caller] = {}
-        self._counts = {(priority, write): 0 for priority in Priority for write in (False, True)}
-        self._lines: dict[bool, list[tuple[Priority, int]]] = {False: [], True: []}
+        self._lines: dict[bool, list[Place]] = {False: [], True: []}
 
     def __len__(self) -> int:
         return len(self._callers)
@@ -66,55 +81,64 @@ class Waiting:
         return iter(tuple(self._callers.values()))
 
     def join(self, urgency: Urgency, write: bool, deadline: float) -> Caller:
-        """At the end of those of its priority."""
+        """Behind those of its priority whose requests began before."""
         self._arrivals += 1
-        caller = Caller(urgency, write, deadline, self._arrivals)
+        caller = Caller(urgency, write, deadline, self._arrivals, counted=urgency.priority)
         self._callers[caller.arrival] = caller
-        self._count(caller)
+        insort(self._lines[write], caller.place)
         return caller
 
     def rose(self, caller: Caller) -> None:
-        """Its priority did: before all that are below, among its own by arrival."""
+        """Its priority did: before all that are below."""
         if caller.arrival in self._callers:
-            self._counts[caller.counted, caller.write] -= 1
-            self._count(caller)
+            self._remove(caller)
+            caller.counted = caller.urgency.priority
+            insort(self._lines[caller.write], caller.place)
 
     def leave(self, caller: Caller) -> None:
         """It waits no more; may be repeated."""
         if self._callers.pop(caller.arrival, None) is not None:
-            self._counts[caller.counted, caller.write] -= 1
+            self._remove(caller)
 
-    def head(self, *, writes: bool = True) -> Caller | None:
-        """Who is next; without `writes`, of the reads."""
-        first = self._first(False)
-        other = self._first(True) if writes else None
-        if first is None or other is None:
-            return first or other
-        return min(first, other, key=lambda caller: (caller.counted, caller.arrival))
+    def head(self, passing: Collection[Kind] = ()) -> Caller | None:
+        """Who is next, these passed over."""
+        places = []
+        for write, line in self._lines.items():
+            first = 0
+            while first < len(line) and (line[first][0], write) in passing:
+                first = self._before(write, (line[first][0] + 1, -math.inf, 0))
+            if first < len(line):
+                places.append(line[first])
+        return self._callers[min(places)[2]] if places else None
 
-    def up_to(self, priority: Priority, *, writes_only: bool = False) -> int:
-        """How many wait at a priority or before it."""
-        return sum(
-            count
-            for (each, write), count in self._counts.items()
-            if each <= priority and (write or not writes_only)
-        )
-
-    def reads_at(self, priority: Priority) -> int:
-        """How many reads wait at exactly one priority."""
-        return self._counts[priority, False]
-
-    def _count(self, caller: Caller) -> None:
-        caller.counted = caller.urgency.priority
-        self._counts[caller.counted, caller.write] += 1
-        heapq.heappush(self._lines[caller.write], (caller.counted, caller.arrival))
-
-    def _first(self, write: bool) -> Caller | None:
+    def last(self, priority: Priority, write: bool) -> Caller | None:
+        """The last of the reads, or of the writes, at one priority."""
         line = self._lines[write]
-        while line:
-            priority, arrival = line[0]
-            caller = self._callers.get(arrival)
-            if caller is not None and caller.counted is priority:
-                return caller
-            heapq.heappop(line)  # it left, or rose and stands further ahead as well
-        return None
+        index = self._before(write, (priority + 1, -math.inf, 0)) - 1
+        caller = self._callers[line[index][2]] if index >= 0 else None
+        return caller if caller is not None and caller.counted is priority else None
+
+    def ahead(
+        self, urgency: Urgency, arrival: float = math.inf, passing: Collection[Priority] = ()
+    ) -> tuple[int, int]:
+        """How many (calls, writes among them) stand before one that arrives, or did.
+
+        Those of the higher priorities in `passing` are not counted.
+        """
+        place = (urgency.priority, urgency.since, arrival)
+        reads, writes = (
+            self._before(write, place) - sum(self.at(each, write=write) for each in passing)
+            for write in (False, True)
+        )
+        return reads + writes, writes
+
+    def at(self, priority: Priority, *, write: bool) -> int:
+        """How many reads, or writes, wait at exactly one priority."""
+        upper, lower = (priority + 1, -math.inf, 0), (priority, -math.inf, 0)
+        return self._before(write, upper) - self._before(write, lower)
+
+    def _before(self, write: bool, place: tuple[int, float, float]) -> int:
+        return bisect_left(self._lines[write], place)
+
+    def _remove(self, caller: Caller) -> None:
+        del self._lines[caller.write][self._before(caller.write, caller.place)]

@@ -1,22 +1,27 @@
 """Sliding windows in buckets, that never allow what an exact sliding log would not. Pure.
 
-A call counts until its whole bucket has left the window, and `margin_s` longer: what is granted
-and what arrives are apart by the time that a call takes on its way. A window of one call is
-spacing: it has no buckets.
+A call counts from its sending until its whole bucket has left the window, and `margin_s` longer:
+what is sent and what arrives are apart by the time that a call takes on its way. Until it is known
+when it was sent, it counts from the latest time that it may be. A window of one call is spacing: it
+has no buckets.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from bff.limits import Limit
 from bff.nexudus.budget.contract import Priority
 
 BUCKETS: Final = 60
 MARGIN_OF_WINDOW: Final = 0.01
-"""Least margin, as a part of its window: connecting takes some calls half a second."""
+"""Least margin, as a part of its window."""
+HOLD_S: Final = 0.3
+"""How long a grant may be on its way until the call is sent: connecting takes its time."""
+SENDS_WITHIN_S: Final = 0.25
+"""The same for whoever sends it: between looking at the time and sending a busy process rests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,9 @@ class Window:
         """The margin that is in use."""
         return max(self.margin_s, MARGIN_OF_WINDOW * self.limit.window_s)
 
-    def keep_s(self, factor: float = 1.0) -> float:
-        """How long calls count after the end of their bucket; spacing is lengthened by a factor."""
-        return self.limit.window_s / (factor if self.spaced else 1.0) + self.kept_for_s
+    def keep_s(self, stretch: float = 1.0) -> float:
+        """How long calls count after the end of their bucket; only spacing is stretched."""
+        return self.limit.window_s * (stretch if self.spaced else 1.0) + self.kept_for_s
 
     def allows(self, share: float = 1.0, factor: float = 1.0) -> int:
         """How many calls may count at once: at least one."""
@@ -92,6 +97,13 @@ class Tally:
             result = result.plus(end, calls)
         return result
 
+    def moved(self, end: float, to: float) -> Tally:
+        """With one call of the bucket that ends at `end`, if there is any, in that at `to`."""
+        if all(each != end for each, _ in self.entries):
+            return self
+        kept = ((each, calls - (each == end)) for each, calls in self.entries)
+        return Tally(tuple(entry for entry in kept if entry[1])).plus(to, 1)
+
     def without_oldest(self, calls: int) -> Tally:
         """With so many calls fewer, those that would have left first."""
         if calls <= 0:
@@ -115,15 +127,19 @@ class Tally:
         return math.inf
 
 
-def wait_s(window: Window, tally: Tally, now: float, allowed: int, ahead: int = 0) -> float:
+def wait_s(
+    window: Window, tally: Tally, now: float, allowed: int, ahead: int = 0, stretch: float = 1.0
+) -> float:
     """Least seconds until one more call fits, after `ahead` others that go first.
 
     `allowed` is what counts at most at once, of which whole loads go first, a window apart.
-    The tally is one `at(now)`; spacing is as `keep_s()` without a factor.
+    The tally is one `at(now)`.
     """
     loads, rest = divmod(ahead, allowed)
-    first = tally.wait_s(now, window.keep_s(), tally.used + rest + 1 - allowed)
-    return loads * window.limit.window_s + (0.0 if math.isinf(first) else first)
+    keep_s = window.keep_s(stretch)
+    first = tally.wait_s(now, keep_s, tally.used + rest + 1 - allowed)
+    load_s = keep_s if window.spaced else window.limit.window_s
+    return loads * load_s + (0.0 if math.isinf(first) else first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +157,39 @@ class Turns:
         since = (now - self.rank * self.turn_s) % cycle_s
         return 0.0 if since < self.opening_s else cycle_s - since
 
+    def left_s(self, now: float) -> float:
+        """Seconds until calls may no longer start, at most 0 outside of its turn."""
+        return self.opening_s - (now - self.rank * self.turn_s) % (self.turn_s * self.processes)
+
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Part of each limit that calls of lower priority may use up."""
+    """Part of each limit up to which calls of lower priority may use it, all calls counted."""
 
     forward: float
     refresh: float
+    stranger: float
 
     def of(self, priority: Priority) -> float:
-        """A lower priority never has more than a higher one."""
-        if priority is Priority.INTERACTIVE:
-            return 1.0
-        return self.forward if priority is Priority.FORWARDED else min(self.refresh, self.forward)
+        """A lower priority has no more than a higher one, but that strangers may have less."""
+        match priority:
+            case Priority.INTERACTIVE:
+                return 1.0
+            case Priority.STRANGER:
+                return self.stranger
+            case Priority.FORWARDED:
+                return self.forward
+            case Priority.BACKGROUND:
+                return min(self.refresh, self.forward)
+            case _:
+                assert_never(priority)
+
+    def no_greater_than(self, priority: Priority) -> frozenset[Priority]:
+        """Those for whom no room is left where there is none for this one."""
+        own = self.of(priority)
+        return frozenset(each for each in Priority if self.of(each) <= own)
+
+    def passed_by(self, priority: Priority) -> tuple[Priority, ...]:
+        """Those that go first, unless their share is used up while there is room for this one."""
+        own = self.of(priority)
+        return tuple(each for each in Priority if each < priority and self.of(each) < own)

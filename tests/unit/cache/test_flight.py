@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bff.cache.flight import Flights
+from bff.cache.flight import Course, Flights
 from bff.errors import Overloaded
 from tests.support.manual_time import settled
 
@@ -264,7 +264,8 @@ async def test_a_flight_behind_the_scenes_is_told_of_everybody_who_begins_to_wai
     flights: Flights,
 ) -> None:
     work, told = Work(), []
-    flights.start("k", SPACE, (), work, joined=lambda: told.append("joined"))
+    flights.start("k", SPACE, (), work, Course(joined=lambda: told.append("joined")))
+    assert (flights.behind, flights.behind_of(SPACE), flights.behind_of("other")) == (1, 1, 0)
     callers = [call(flights, work) for _ in range(2)]
     await settled()
     assert told == ["joined", "joined"]
@@ -284,3 +285,50 @@ async def test_more_callers_than_may_wait_are_turned_away_and_the_others_are_ser
     work.go.set()
     assert [await caller for caller in callers] == [(1, False), (1, True)]
     assert await call(flights, work) == (2, False)
+
+
+async def test_a_space_that_hangs_turns_away_nobody_of_another_space() -> None:
+    flights, work = Flights(most_waiters=1), Work()
+    waiting = call(flights, work)
+    await settled()
+
+    async def other() -> int:
+        return 7
+
+    assert (await flights.run("of beta", "beta", (), other)).value == 7
+    work.go.set()
+    assert await waiting == (1, False)
+
+
+async def test_pitfall_14_a_flight_that_has_not_begun_may_be_joined_after_an_invalidation(
+    flights: Flights,
+) -> None:
+    """It waits for its turn; what it will bring is from after the invalidation."""
+    work, course = Work(), Course()
+    first = asyncio.create_task(flights.run("k", SPACE, (), work, course))
+    await settled()
+    flights.detach(SPACE, frozenset(("u:1",)))
+    second = call(flights, work)
+    await settled()
+    assert work.begun == 1
+
+    course.begun = True
+    flights.detach(SPACE, frozenset(("u:1",)))
+    third = call(flights, work)
+    await settled()
+    assert work.begun == 2
+    work.go.set()
+    assert ((await first).value, await second, await third) == (1, (1, True), (2, False))
+
+
+async def test_the_age_of_a_flight_is_that_of_the_one_that_would_be_joined() -> None:
+    now = 10.0
+    flights, work = Flights(clock=lambda: now), Work()
+    assert flights.age_s("k") == 0
+    flying = call(flights, work)
+    await settled()
+    now = 12.5
+    assert flights.age_s("k") == 2.5
+    work.go.set()
+    await flying
+    assert flights.age_s("k") == 0

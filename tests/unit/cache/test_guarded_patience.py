@@ -175,6 +175,15 @@ async def test_after_one_wait_in_vain_nobody_waits_long_until_there_is_an_answer
     away.back.set()
 
 
+async def test_a_failure_counts_whoever_is_to_judge_it(guarded: GuardedStore, away: Away) -> None:
+    command = asyncio.ensure_future(guarded.inner.load(SPACE, ()))
+    with limited(0.0):  # which leaves it no patience of its own either
+        await guarded._judge(command, TIMEOUT_S, 0)
+    assert guarded._failures == 1
+    away.back.set()
+    await command
+
+
 async def test_commands_under_way_together_fail_together(guarded: GuardedStore, away: Away) -> None:
     """A pause of this process, or of the network, is one event."""
     burst = [guarded.load(SPACE, ()) for _ in range(CONCURRENT)]

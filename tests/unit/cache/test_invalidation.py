@@ -41,7 +41,7 @@ async def test_it_drops_here_and_in_the_store_and_waits_for_the_peers(world: Wor
     assert reach == Reach(stored=True, everywhere=True)
     assert len(world.bus.asked) == 1
     assert await world.mine.get(LISTING) is None
-    world.peer.memory.clear()
+    world.peer.memory.forget()
     assert await world.peer.get(LISTING) is None
 
 
@@ -123,7 +123,7 @@ async def test_pitfall_23_what_the_store_did_not_take_is_delivered_before_it_is_
     assert world.store.calls == ["ping", "invalidate"]
     assert world.mine.invalidator.pending == 0
     assert await world.mine.get(LISTING) is None
-    world.peer.memory.clear()
+    world.peer.memory.forget()
     assert await world.peer.get(LISTING) is None
 
 

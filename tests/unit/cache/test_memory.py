@@ -152,7 +152,7 @@ def test_clearing_forgets_everything_and_refuses_what_was_begun_before() -> None
     memory = Memory(100_000)
     ticket = memory.ticket()
     memory.put("a", tagged("u:1"), ticket)
-    memory.clear()
+    memory.forget()
     assert memory.get("a", 0) is None
     assert len(memory) == memory.used_bytes == 0
     assert not memory.put("a", tagged("u:1"), ticket)
@@ -201,3 +201,30 @@ def test_the_bytes_it_counts_are_the_bytes_it_takes(
         tracemalloc.stop()
     assert len(memory) == count
     assert 0.75 < memory.used_bytes / taken < 1.25
+
+
+def standing(expires: float, until: float, *on: str) -> Held:
+    return Held("v", 100, expires, frozenset((SPACE, tag) for tag in on), until)
+
+
+def test_what_expired_may_stand_in_for_a_while_and_is_then_forgotten() -> None:
+    memory = Memory(100_000)
+    memory.put("a", standing(10, 50, "u:1"), memory.ticket())
+    assert memory.get("a", 10) is None
+    assert memory.stand_in("a", 49.9) is not None
+    assert memory.stand_in("a", 50) is None
+    assert memory.get("a", 50) is None
+    assert len(memory) == memory.used_bytes == 0
+
+
+def test_what_was_forgotten_stands_in_but_is_not_got_and_not_after_it_was_dropped() -> None:
+    memory = Memory(100_000)
+    memory.put("a", standing(FOREVER, 50, "u:1"), memory.ticket())
+    memory.put("b", tagged("u:1"), memory.ticket())
+    memory.forget()
+    assert memory.get("a", 0) is None
+    assert memory.stand_in("a", 0) is not None
+    assert memory.stand_in("b", 0) is None
+    memory.drop(SPACE, ["u:1"])
+    assert memory.stand_in("a", 0) is None
+    assert len(memory) == memory.used_bytes == 0

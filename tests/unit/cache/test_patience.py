@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bff.cache import patience
 from bff.cache.patience import (
+    TICK_S,
     Allowance,
     OutOfPatience,
+    Pace,
     Unanswered,
     hurried,
     limited,
@@ -219,6 +224,70 @@ async def test_time_passes_while_somebody_waits() -> None:
     after = pace.now()
     await asyncio.sleep(0.01)
     assert pace.now() == after
+
+
+class Loop:
+    """One whose time and work are the test's; of its timers, only the last is kept."""
+
+    def __init__(self) -> None:
+        self.at = self.worked = 0.0
+        self.due: Callable[[], None] = lambda: None
+
+    def time(self) -> float:
+        return self.at
+
+    def call_later(self, _: float, callback: Callable[[], None]) -> Loop:
+        self.due = callback
+        return self
+
+    def cancel(self) -> None:
+        self.due = lambda: None
+
+
+def passes(pace: Pace, loop: Loop, what: str) -> None:
+    """Half a tick of waiting or of work, a tick of its own loop, or a wait."""
+    match what:
+        case "idle" | "work":
+            loop.at += TICK_S / 2
+            loop.worked += TICK_S / 2 * (what == "work")
+        case "tick":
+            loop.due()
+        case "begin":
+            pace.begin()
+        case _ if pace._waits > 1:
+            pace.end()
+
+
+@example(["idle", "idle", "work"])
+@given(st.lists(st.sampled_from(["idle", "work", "tick", "begin", "end"]), max_size=40))
+def test_time_never_runs_backwards(events: list[str]) -> None:
+    loop = Loop()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(time, "thread_time", lambda: loop.worked)
+        pace = Pace(loop)  # type: ignore[arg-type]
+        pace.begin()
+        before, ticks = pace.now(), events.count("tick")
+        for event in events:
+            passes(pace, loop, event)
+            assert before <= pace.now()
+            before = pace.now()
+        assert before <= TICK_S * (ticks + events.count("end") + 1)
+
+
+@pytest.mark.parametrize("in_a_hurry", [True, False])
+async def test_outside_of_a_request_the_store_is_to_blame(
+    monkeypatch: pytest.MonkeyPatch, in_a_hurry: bool
+) -> None:
+    times = iter((100.0, 101.0, 100.5))  # whatever its clock does
+
+    class Backwards(Clock):
+        def now(self) -> float:
+            return next(times)
+
+    monkeypatch.setattr(patience, "pace", Backwards)
+    manner, error = (hurried, OutOfPatience) if in_a_hurry else (unlimited, Unanswered)
+    with manner(), pytest.raises(error):
+        await patience.wait(pending(), 0.9)
 
 
 async def test_a_line_is_waited_in_until_nothing_is_left() -> None:

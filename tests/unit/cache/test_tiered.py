@@ -193,7 +193,7 @@ async def test_under_two_secrets_the_value_of_the_writing_one_counts(world: Worl
     newer = replace(LIST, body=b"newer")
     await keep(new, both, newer)
     await keep(old, profiles(TOKEN, (OLD_SECRET,)))
-    new.memory.clear()
+    new.memory.forget()
     assert await found(new, both) == Found(newer, Tier.L2)
 
 
@@ -230,7 +230,7 @@ async def test_pitfall_14_a_fill_overtaken_by_another_process_is_refused_by_both
     ticket = await world.mine.cache.begin(SPACE)
     # Its message has not been heard here yet: only the store knows.
     await world.peer.invalidator.invalidate(SPACE, frozenset({tag}), "test")
-    world.mine.memory.clear()
+    world.mine.memory.forget()
     ticket = replace(ticket, memory=world.mine.memory.ticket())
     assert not await world.mine.fill(ticket, profiles(TOKEN), LIST, *LIST.tags)
     assert await found(world.mine, profiles(TOKEN)) is None
@@ -293,7 +293,7 @@ async def test_dropping_a_proof_leaves_the_list_and_dropping_the_token_leaves_no
         await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")
         findings = await world.peer.cache.find(SPACE, [profiles(TOKEN), proof(TOKEN)])
         assert [value is not None for value in findings.values] == [left == 1, False]
-        world.peer.memory.clear()
+        world.peer.memory.forget()
 
 
 async def test_a_list_that_mentions_a_coworker_goes_with_it(world: World) -> None:
@@ -334,5 +334,5 @@ async def test_older_addresses_open_only_under_their_own_name(world: World) -> N
         (profiles(TOKEN).address,),
         OTHER,
     )
-    world.mine.memory.clear()
+    world.mine.memory.forget()
     assert await found(world.mine, stolen) is None

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from dataclasses import replace
 
 import pytest
 
+from bff.cache.entry import Entry
 from bff.cache.envelope import MAX_PLAIN_BYTES, Sealer
 from bff.cache.guarded import FAILURES_TO_OPEN, PROBE_S
 from bff.cache.secrets import Keyring
-from bff.cache.tiered import ISOLATED_MAX_AGE_S, Found, Tier, TieredCache
+from bff.cache.tiered import ISOLATED_MAX_AGE_S, Fill, Found, Kept, Tier, TieredCache, Want
 from tests.support.cache_process import (
     KEYSPACE,
     SECRET,
     SPACE,
     entry,
     profiles,
+    proof,
     related,
     until,
 )
 from tests.unit.cache.conftest import World
 from tests.unit.cache.documents import (
     LIST,
+    PROOF,
     RELATED,
     TOKEN,
     found,
     keep,
 )
+
+LISTING = profiles(TOKEN)
 
 
 async def test_pitfall_23_a_store_that_fails_is_a_miss_and_never_an_error(world: World) -> None:
@@ -48,6 +55,57 @@ async def test_pitfall_23_what_the_store_did_not_take_is_kept_in_process(
     assert await keep(world.mine, profiles(TOKEN))
     assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L1)
     assert await found(world.peer, profiles(TOKEN)) is None
+
+
+async def kept(world: World, want: Want = LISTING, value: Entry = LIST) -> Kept:
+    ticket = await world.mine.cache.begin(SPACE)
+    return await world.mine.cache.keep(ticket, [Fill(want, value, value.tags)], 60)
+
+
+async def test_pitfall_23_where_a_document_was_kept_is_told_as_far_as_it_is_known(
+    world: World,
+) -> None:
+    assert await kept(world) is Kept.EVERYWHERE
+    world.store.failing = {"save"}  # as after a timeout: it may be there
+    assert await kept(world) is Kept.EVERYWHERE
+    world.store.failing, world.store.refusing = set(), {"save"}
+    assert await kept(world) is Kept.HERE
+    world.store.refusing = {"load"}
+    assert await kept(world) is Kept.HERE
+    world.store.refusing = set()
+    world.mine.memory.max_bytes = 2 * MAX_PLAIN_BYTES
+    assert await kept(world, value=entry(bytes(MAX_PLAIN_BYTES), *LIST.tags)) is Kept.HERE
+    ticket = await world.mine.cache.begin(SPACE)
+    await world.peer.invalidator.invalidate(SPACE, frozenset({"u:5"}), "elsewhere")
+    fills = [Fill(LISTING, LIST, LIST.tags)]
+    assert await world.mine.cache.keep(ticket, fills, 60) is Kept.NOWHERE
+    await lose_the_store(world)
+    calls = list(world.store.calls)
+    assert await kept(world) is Kept.HERE
+    assert world.store.calls == calls, "it was not asked"
+
+
+@pytest.mark.parametrize("want", [LISTING, proof(TOKEN)])
+async def test_what_a_full_store_has_kept_replaces_nothing_newer(world: World, want: Want) -> None:
+    old, new = (replace(LIST, fetched_at=at) for at in (1e6, 1e6 + 1))
+    if want is not LISTING:
+        old, new = (replace(PROOF, accepted_at=at) for at in (1e6, 1e6 + 1))  # type: ignore[assignment]
+    await world.peer.put(want, old, *LIST.tags)
+    world.store.held, world.store.refusing = {"load"}, {"save"}
+    before = asyncio.create_task(found(world.mine, want))
+    await until(lambda: world.store.calls == ["load"])
+    # Fetched while the answer with the older one is on its way.
+    fills = [Fill(want, new, LIST.tags)]
+    ticket = world.mine.cache.unstamped()
+    assert await world.mine.cache.keep(ticket, fills, 60) is Kept.HERE
+    world.store.release.set()
+    assert await before == Found(new, Tier.L1)
+    look = await world.mine.cache.look(SPACE, [want])
+    assert look.values == (Found(new, Tier.L1),)
+    assert await found(world.mine, want) == Found(new, Tier.L1)
+    # But while it may not be used, it does not decide.
+    world.bus.trusted = False
+    assert await found(world.mine, want) == Found(old, Tier.L2)
 
 
 async def test_a_document_too_large_to_seal_is_kept_in_process_only(world: World) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from bff.cache.keys import Container
-from bff.cache.store import Invalidated, Loaded, Put, Store
+from bff.cache.store import Invalidated, Loaded, Put, Refused, Store
 from bff.errors import StoreUnavailable
 
 T = TypeVar("T")
 
 
 class FaultyStore:
-    """Passes calls on to a real store, but for those named in `failing`.
+    """Passes calls on to a real store, but for those named in `failing` or `refusing`.
 
     A call named in `held` waits for `release` after the real store has answered.
     """
@@ -22,6 +22,7 @@ class FaultyStore:
     def __init__(self, real: Store) -> None:
         self._real = real
         self.failing: set[str] = set()
+        self.refusing: set[str] = set()
         self.held: set[str] = set()
         self.release = asyncio.Event()
         self.calls: list[str] = []
@@ -33,6 +34,8 @@ class FaultyStore:
         self.calls.append(name)
         if name in self.failing:
             raise StoreUnavailable(f"{name} fails")
+        if name in self.refusing:
+            raise Refused(f"{name} is refused")
         answer = await call()
         if name in self.held:
             await self.release.wait()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from bff.errors import (
     UpstreamTimeout,
 )
 from bff.nexudus.admission import CACHED, FORWARDED, Admission, AdmissionPolicy, Intent, Observer
+from bff.nexudus.blame import Asked
 from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.gate import BreakerStanding
@@ -29,6 +31,7 @@ POLICY = AdmissionPolicy(
     BreakerPolicy(failures=2, rate=1, open_s=5, probe_s=4), RetryPolicy(2), patience_s=1
 )
 AFTER_3: list[Header] = [(b"Retry-After", b"3")]
+EMPTY: list[Header] = [*AFTER_3, (b"Content-Length", b"0")]
 
 
 @dataclass(slots=True)
@@ -63,6 +66,13 @@ class World:
     ) -> Intent:
         until = self.time.now + 8
         return Intent(space, kind, Urgency(priority), until, method, repeatable)
+
+    def forwarded(
+        self, path: str = "/api/a", method: str = "GET", *, bodied: bool = False, whole: bool = True
+    ) -> Intent:
+        """A call passed through; `whole`: nothing of it is still to come."""
+        asked = Asked(method, path, bodied, not whole)
+        return replace(self.intent(method, kind=FORWARDED, repeatable=not bodied), asked=asked)
 
     async def call(
         self,
@@ -132,15 +142,15 @@ FAILURES = [
     (UpstreamDown("x"), CACHED, 0, "UpstreamDown"),
     (UpstreamTimeout("x"), CACHED, 1, "UpstreamTimeout"),
     (500, CACHED, 0, "5xx"),
-    (503, FORWARDED, 0, "5xx"),
+    (UpstreamDown("x"), FORWARDED, 0, "UpstreamDown"),
 ]
 NO_FAILURES = [
     (UpstreamTimeout("x"), CACHED, 0.9, "UpstreamTimeout"),
     (UnusableAnswer("x"), CACHED, 5, "UnusableAnswer"),
     (Overloaded("x"), CACHED, 5, "Overloaded"),
     (BodyTooLarge("x"), FORWARDED, 5, "abandoned"),
-    (500, FORWARDED, 0, "5xx"),
-    (501, FORWARDED, 0, "5xx"),
+    (UpstreamTimeout("x"), FORWARDED, 5, "UpstreamTimeout"),
+    *((status, FORWARDED, 0, "5xx") for status in (500, 501, 502, 503, 504)),
     *((status, FORWARDED, 0, f"{status // 100}xx") for status in (200, 302, 401, 409, 429)),
 ]
 
@@ -152,13 +162,40 @@ NO_FAILURES = [
 async def test_what_counts_as_a_failure(
     world: World, ends: int | BffError, kind: str, took_s: float, outcome: str, opens: bool
 ) -> None:
-    for _ in range(2):
+    for number in range(2 if opens else 9):
         try:
-            await world.call(ends, world.intent(kind=kind), took_s=took_s)
+            intent = world.intent() if kind == CACHED else world.forwarded(f"/api/a/{number}")
+            await world.call(ends, intent, took_s=took_s)
         except BffError as error:
             assert error is ends
     assert (world.state == "open") is opens
-    assert world.heard.count(("called", "alpha", kind, outcome)) == 2
+    assert world.heard.count(("called", "alpha", kind, outcome)) == (2 if opens else 9)
+
+
+@pytest.mark.parametrize("ends", [502, UpstreamTimeout("x")])
+async def test_a_nexudus_that_fails_on_several_routes_does(
+    world: World, ends: int | BffError
+) -> None:
+    for path in ("/api/a", "/api/b"):
+        assert world.state == "closed"
+        with contextlib.suppress(UpstreamTimeout):
+            await world.call(ends, world.forwarded(path), took_s=5)
+    assert world.state == "open"
+
+
+async def test_the_tries_of_one_request_count_once(world: World) -> None:
+    tries = world.admission.tries(world.intent(priority=Priority.INTERACTIVE))
+    for _ in range(3):
+        async with tries.attempt() as attempt:
+            await attempt.answered(503, [])
+    assert world.state == "closed"
+    await world.call(200)
+    for ends in (503, 200):
+        async with tries.attempt() as attempt:
+            await attempt.answered(ends, [])
+    with pytest.raises(UpstreamDown):
+        await world.call(UpstreamDown("no connection"))
+    assert world.state == "closed"
 
 
 async def test_an_answer_that_breaks_off_counts_once(world: World) -> None:
@@ -173,19 +210,124 @@ async def test_an_answer_that_breaks_off_counts_once(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "status", "headers", "pause_s"),
-    [("GET", 409, AFTER_3, 3), ("GET", 409, [], 1), ("POST", 409, AFTER_3, 3), ("PUT", 429, [], 1)],
+    ("kind", "method", "status", "headers", "pauses"),
+    [
+        (CACHED, "GET", 409, AFTER_3, [3]),
+        (CACHED, "GET", 409, [], [1]),
+        (CACHED, "GET", 429, [(b"Retry-After", b"300")], [300]),
+        (FORWARDED, "POST", 409, EMPTY, [3]),
+        (FORWARDED, "PUT", 429, AFTER_3, [3]),
+        (FORWARDED, "POST", 429, [(b"Retry-After", b"300")], [5]),
+        (FORWARDED, "GET", 409, AFTER_3, []),
+        (FORWARDED, "GET", 409, [(b"Content-Length", b"0")], []),
+        (FORWARDED, "GET", 429, [], []),
+    ],
 )
 async def test_a_throttle_pauses_the_space(
-    world: World, method: str, status: int, headers: list[Header], pause_s: float
+    world: World, kind: str, method: str, status: int, headers: list[Header], pauses: list[float]
 ) -> None:
-    await world.call(status, world.intent(method), headers=headers)
-    assert world.budget.pauses == [("alpha", pause_s)]
+    intent = world.intent() if kind == CACHED else world.forwarded("/api/a", method)
+    tries = world.admission.tries(intent)
+    async with tries.attempt() as attempt:
+        await attempt.answered(status, headers)
+    assert [pause_s for _, pause_s in world.budget.pauses] == pauses
+    # Nothing holds a repetition back where nothing is paused, or not for as long as asked.
+    assert (tries.delay() == 0) is (pauses in ([1], [3]))
 
 
-async def test_a_write_in_conflict_pauses_nothing(world: World) -> None:
-    await world.call(409, world.intent("POST"))
-    assert world.budget.pauses == []
+async def test_a_path_throttled_for_itself_pauses_nothing(world: World) -> None:
+    for paused in (1, 2):
+        await world.call(409, world.forwarded(), headers=EMPTY)
+        assert len(world.budget.pauses) == paused, "nobody else was answered"
+    async with world.admission.call(world.forwarded("/api/b")) as other:
+        await world.call(409, world.forwarded(), headers=EMPTY)
+        await other.answered(200, [])
+    for answered in (1, 0):
+        world.time.now += 50
+        if answered:
+            await world.call(200)
+        await world.call(409, world.forwarded(), headers=EMPTY)
+    await world.call(200, world.forwarded())
+    await world.call(409, world.forwarded(), headers=EMPTY)
+    assert len(world.budget.pauses) == 3
+    await world.call(409, world.forwarded("/api/b"), headers=EMPTY)
+    world.time.now += 61
+    await world.call(409, world.forwarded(), headers=EMPTY)
+    assert len(world.budget.pauses) == 5
+
+
+class TestProbes:
+    """The breaker has been opened by Nexudus, and the time for a probe has come."""
+
+    @pytest.fixture(autouse=True)
+    async def opened(self, world: World) -> None:
+        with pytest.raises(UpstreamDown, match="no connection"):
+            await world.call(UpstreamDown("no connection"))
+        await world.call(503, world.forwarded("/api/bad"))
+        assert world.state == "open"
+        world.time.now += 5
+
+    async def refused(self, world: World, intent: Intent) -> bool:
+        try:
+            async with world.admission.call(intent):
+                return False
+        except UpstreamDown:
+            return True
+
+    async def test_a_body_that_is_arriving_is_none(self, world: World) -> None:
+        world.time.now += 60
+        upload = world.forwarded(method="POST", bodied=True, whole=False)
+        assert await self.refused(world, upload)
+        await world.call(200)
+        assert not await self.refused(world, upload)
+
+    @pytest.mark.parametrize("lesser", ["POST", "/api/bad", "/API/Bad/"])
+    async def test_what_may_fail_by_itself_leaves_the_way_to_others(
+        self, world: World, lesser: str
+    ) -> None:
+        intent = (
+            world.forwarded(method="POST", bodied=True)
+            if lesser == "POST"
+            else world.forwarded(lesser)
+        )
+        assert await self.refused(world, intent)
+        world.time.now += 1
+        async with world.admission.call(intent) as attempt:
+            assert await self.refused(world, intent)
+            async with world.admission.call(world.forwarded("/api/good")) as better:
+                await attempt.answered(503, [])
+                assert world.state == "half_open"
+                await better.answered(404, [])
+        assert world.state == "closed"
+
+    async def test_where_nothing_else_comes_it_may_close_it(self, world: World) -> None:
+        world.time.now += 1
+        await world.call(503, world.forwarded("/api/bad"))
+        assert world.admission.standing("alpha") == BreakerStanding("open", 0)
+        world.time.now += 4.9
+        assert await self.refused(world, world.forwarded("/api/bad"))
+        world.time.now += 0.1
+        await world.call(404, world.forwarded("/api/bad"))
+        assert world.state == "closed"
+        for path in ("/api/bad", "/api/good"):
+            await world.call(503, world.forwarded(path))
+        assert world.state == "open", "from then on every route counts again"
+
+    async def test_a_route_is_on_trial_once(self, world: World) -> None:
+        slow = world.forwarded("/api/slow")
+        async with world.admission.call(slow):
+            assert await self.refused(world, world.intent())
+        assert await self.refused(world, slow)
+        await world.call(200)
+        assert world.state == "closed"
+
+    async def test_another_route_that_fails_opens_it_for_longer(self, world: World) -> None:
+        await world.call(503, world.forwarded("/api/good"))
+        assert world.admission.standing("alpha") == BreakerStanding("open", 10)
+        world.time.now += 11
+        with pytest.raises(UpstreamDown):
+            await world.call(UpstreamDown("no connection"), world.forwarded("/api/bad"))
+        assert world.admission.standing("alpha") == BreakerStanding("open", 20)
 
 
 async def test_one_probe_goes_first_and_closes_it(world: World) -> None:
@@ -224,12 +366,12 @@ async def test_a_cancelled_probe_gives_its_place_back(world: World, where: str) 
         world.budget.open.clear()
     probe = asyncio.create_task(probing())
     await settled()
-    assert not world.admission.admits("alpha")
+    assert not world.admission.admits(world.intent())
     assert world.budget.waiting == (1 if where == "budget" else 0)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
-    assert (world.admission.admits("alpha"), world.budget.waiting) == (True, 0)
+    assert (world.admission.admits(world.intent()), world.budget.waiting) == (True, 0)
 
 
 async def test_a_probe_without_budget_gives_its_place_back(world: World) -> None:
@@ -239,7 +381,7 @@ async def test_a_probe_without_budget_gives_its_place_back(world: World) -> None
     with pytest.raises(Overloaded) as refused:
         await world.call(200)
     assert refused.value.retry_after_s == 7
-    assert world.admission.admits("alpha")
+    assert world.admission.admits(world.intent())
     assert ("refused", "alpha", CACHED, "budget") in world.heard
 
 
@@ -266,6 +408,33 @@ async def test_whoever_waits_for_the_budget_hears_that_the_breaker_opened(world:
     assert (world.budget.waiting, len(world.budget.spent)) == (1, 2)
     world.budget.open.set()
     await elsewhere
+
+
+async def test_a_call_whose_turn_is_over_gets_another_and_both_are_accounted_for(
+    world: World,
+) -> None:
+    now = world.time.now
+    world.budget.untils = [now + 0.25, now + 0.3, now + 9]
+    async with world.admission.call(world.intent()) as attempt:
+        due = [attempt.is_due]
+        await attempt.renewed()
+        assert len(world.budget.grants) == 1
+        world.time.now += 0.5
+        due.append(attempt.is_due)
+        await attempt.renewed()
+        assert [*due, attempt.is_due] == [True, False, True]
+        attempt.gone()
+        world.time.now += 1
+        await attempt.answered(409, AFTER_3)
+    assert [grant.sent_at for grant in world.budget.grants] == [now + 0.5] * 3
+    assert world.budget.blamed == [world.budget.grants[-1]]
+    assert world.budget.spent == [("alpha", Priority.BACKGROUND, False)] * 3
+
+
+async def test_a_call_that_was_never_sent_says_so_when_it_ends(world: World) -> None:
+    with pytest.raises(UpstreamDown):
+        await world.call(UpstreamDown("no connection"), took_s=2)
+    assert [grant.sent_at for grant in world.budget.grants] == [world.time.now]
 
 
 async def test_a_timeout_of_the_budgets_own_is_not_taken_for_the_breakers(

@@ -49,7 +49,7 @@ def test_it_stays_closed(events: str) -> None:
 @pytest.mark.parametrize("events", ["fff", "sfff", "ffgf", "gfgfgf"])
 def test_failures_in_a_row_open_it(events: str) -> None:
     state = played(Closed(), events)
-    assert state == Open(epoch=1, until=105, openings=1)
+    assert state == Open(epoch=1, until=105, openings=1, lesser_from=106)
     assert (admits(state, 104.9), admits(state, 105)) == (False, True)
     assert wait_s(state, 104) == 1
 
@@ -83,8 +83,17 @@ def test_a_probe_is_alone_until_it_ends_or_is_lost() -> None:
 def test_the_probe_decides() -> None:
     probing = HalfOpen(epoch=2, lost_at=108, openings=2)
     assert played(probing, "s") == Closed(epoch=3)
-    assert played(probing, "f") == Open(epoch=3, until=120, openings=3)
-    assert played(probing, "g") == Open(epoch=3, until=100, openings=2)
+    assert played(probing, "f") == Open(epoch=3, until=120, openings=3, lesser_from=121)
+    assert played(probing, "g") == Open(epoch=3, until=100, openings=2, lesser_from=110)
+
+
+def test_a_lesser_probe_comes_later_and_gives_way() -> None:
+    state = Open(1, 105, 1, lesser_from=106)
+    assert (wait_s(state, 105), wait_s(state, 105, sound=False)) == (0, 1)
+    probing = after(state, Began(sound=False), 106, POLICY)
+    assert probing == HalfOpen(epoch=2, lost_at=108, openings=1, sound=False)
+    assert (wait_s(probing, 107), wait_s(probing, 107, sound=False)) == (0, 1)
+    assert after(probing, Began(), 107, POLICY) == HalfOpen(epoch=3, lost_at=109, openings=1)
 
 
 @pytest.mark.parametrize(

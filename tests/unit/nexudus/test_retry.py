@@ -18,6 +18,7 @@ from bff.nexudus.retry import (
 POLICY = RetryPolicy(retries=2, base_s=0.1, cap_s=2)
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 DOWN, THROTTLED = Mishap(Cause.NO_ANSWER), Mishap(Cause.THROTTLED, 3)
+EMPTY: Header = (b"Content-Length", b"0")
 BUSY = Mishap(Cause.UNAVAILABLE, 2)
 
 
@@ -63,13 +64,16 @@ def test_no_retries_is_no_retries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "reading", "expected"),
+    ("status", "headers", "known", "expected"),
     [
-        (409, after(b"7"), False, Mishap(Cause.THROTTLED, 7)),
-        (409, after(b"soon"), False, Mishap(Cause.THROTTLED, 1)),
+        (409, [*after(b"7"), EMPTY], False, Mishap(Cause.THROTTLED, 7)),
+        (409, [*after(b"soon"), EMPTY], False, Mishap(Cause.THROTTLED, 1)),
+        (409, after(b"7"), False, None),
+        (409, [EMPTY], False, None),
         (409, after(), True, Mishap(Cause.THROTTLED, 1)),
-        (409, after(), False, None),
-        (429, after(), False, Mishap(Cause.THROTTLED, 1)),
+        (429, after(b"7"), False, Mishap(Cause.THROTTLED, 7)),
+        (429, after(), False, None),
+        (429, after(), True, Mishap(Cause.THROTTLED, 1)),
         (429, after(b"0"), False, Mishap(Cause.THROTTLED, 0.1)),
         (429, after(b"99999999999999"), False, Mishap(Cause.THROTTLED, 300)),
         (502, after(), True, Mishap(Cause.UNAVAILABLE, 0)),
@@ -79,9 +83,9 @@ def test_no_retries_is_no_retries() -> None:
     ],
 )
 def test_what_an_answer_says_went_wrong(
-    status: int, headers: list[Header], reading: bool, expected: Mishap | None
+    status: int, headers: list[Header], known: bool, expected: Mishap | None
 ) -> None:
-    assert mishap_of(status, headers, NOW, reading=reading) == expected
+    assert mishap_of(status, headers, NOW, known=known) == expected
 
 
 @pytest.mark.parametrize(

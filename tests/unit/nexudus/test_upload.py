@@ -42,6 +42,17 @@ async def test_a_sender_of_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     drops.cancel()
 
 
+async def test_what_was_there_before_the_call_earns_no_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload, "GRACE_S", 0.02)
+    monkeypatch.setattr(upload, "MIN_RATE", upload.AHEAD / 100)
+    call = AsgiCall("POST", parts=[bytes(upload.AHEAD)], open_end=True)
+    async with asyncio.timeout(5):
+        with pytest.raises(RequestStalled):
+            await whole(Upload(call.receive, 2 * upload.AHEAD, idle_s=100))
+
+
 async def test_a_slow_reader_is_not_the_senders_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "GRACE_S", 0.02)
     call = AsgiCall("POST", parts=[b"x" * upload.AHEAD] * 4)

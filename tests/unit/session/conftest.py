@@ -19,8 +19,8 @@ from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED
 from bff.session.crossing import Crossing
-from bff.session.landing import Landings
-from bff.session.principal import Principal, identify
+from bff.session.landing import Call, Landings
+from bff.session.principal import identify
 from bff.session.reading import Caller, Policy
 from bff.session.reads import Reads, Terms
 from tests.support.cache_process import SECRET, SPACE, Process, Setting, assemble
@@ -48,9 +48,11 @@ class Nexudus:
     urgencies: list[Urgency] = field(default_factory=list)
     held: dict[str, asyncio.Event] = field(default_factory=dict)
 
-    async def fetch(self, principal: Principal, path: str, _: Variants, urgency: Urgency) -> Answer:
-        self.asked.append((principal.token, path))
-        self.urgencies.append(urgency)
+    async def fetch(self, call: Call) -> Answer:
+        await call.begins()
+        path = call.path
+        self.asked.append((call.principal.token, path))
+        self.urgencies.append(call.urgency)
         if path in self.held:
             await self.held[path].wait()
         served = self.serves[path]

@@ -6,13 +6,15 @@ import asyncio
 
 import pytest
 
-from bff.errors import UpstreamDown, UpstreamTimeout
+from bff.errors import Overloaded, UpstreamDown, UpstreamTimeout
+from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority
-from bff.resources import PROFILES
+from bff.resources import PROFILES, RELATED
 from bff.session.interpret import Refusal
+from bff.session.landing import Call
 from bff.session.reading import Caller, Outcome, Reading
-from tests.support.cache_process import until
-from tests.unit.session.conftest import Session, answered
+from tests.support.cache_process import SPACE, until
+from tests.unit.session.conftest import OF_ALICE, Session, answered
 
 FRESH_S, STALE_S, ERROR_S = 60, 300, 3600
 
@@ -75,16 +77,16 @@ async def test_no_more_refreshes_than_allowed_run_at_a_time(session: Session) ->
     await session.time.advance(FRESH_S + 1)
     session.nexudus.held[PROFILES.path] = asyncio.Event()
 
-    for token in tokens:
-        assert (await profiles(session, token)).outcome is Outcome.STALE
+    readings = await asyncio.gather(*(profiles(session, token) for token in tokens))
+    assert {reading.outcome for reading in readings} == {Outcome.STALE}
     await held(session, len(tokens) + 2)
     await asyncio.sleep(0.01)
 
     assert len(session.nexudus.asked) == len(tokens) + 2
-    assert session.reads.refreshing == 2
+    assert session.process.flights.behind == 2
     session.nexudus.held[PROFILES.path].set()
     await landed(session)
-    assert session.reads.refreshing == 0
+    assert session.process.flights.behind == 0
 
 
 async def test_a_failed_refresh_leaves_room_for_the_next(session: Session) -> None:
@@ -96,7 +98,7 @@ async def test_a_failed_refresh_leaves_room_for_the_next(session: Session) -> No
         assert (await profiles(session)).outcome is Outcome.STALE
         await landed(session)
 
-    assert session.reads.refreshing == 0
+    assert session.process.flights.behind == 0
     assert len(session.nexudus.asked) == 4
 
 
@@ -156,3 +158,90 @@ async def test_pitfall_24_past_the_error_window_nothing_old_is_served(session: S
     await session.time.advance(1)
     with pytest.raises(UpstreamDown):
         await profiles(session)
+
+
+async def test_what_may_be_waited_is_waited_once_however_many_ask(session: Session) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + STALE_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    await profiles(session)  # waits as long as may be
+    await session.time.advance(1)  # by the clock of flights nothing has passed, by this one it has
+
+    began = session.time.monotonic() - 1
+    caller = session.caller()
+    late = Caller(caller.principal, caller.variants, began + 10, began)
+    async with asyncio.timeout(0.04):
+        reading = await session.reads.profiles(late)
+    assert isinstance(reading, Reading)
+    assert reading.outcome is Outcome.STALE_ERROR
+    session.nexudus.held[PROFILES.path].set()
+
+
+async def test_pitfall_2_that_no_call_was_to_be_had_proves_nobody(session: Session) -> None:
+    """A revoked token must not keep a shared list by spending the space's budget."""
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.serves[PROFILES.path] = Overloaded("spent", retry_after_s=3)
+
+    with pytest.raises(Overloaded):
+        await session.reads.related(session.caller(), 101)
+    assert (await profiles(session)).outcome is Outcome.STALE, "its own list is another matter"
+
+
+async def test_a_write_by_somebody_else_while_a_call_waits_its_turn_does_not_keep_it_unstored(
+    session: Session,
+) -> None:
+    fetch = session.landings.fetch
+
+    async def in_turn(call: Call) -> Answer:
+        await session.time.advance(0.5)
+        await session.process.invalidator.invalidate(SPACE, frozenset(("u:9",)), "write")
+        return await fetch(call)
+
+    session.landings.fetch = in_turn
+    assert (await profiles(session)).outcome is Outcome.MISS
+    session.landings.fetch = fetch
+    assert (await profiles(session)).outcome is Outcome.HIT
+
+
+async def test_pitfall_14_what_was_dropped_after_the_call_began_is_not_stored(
+    session: Session,
+) -> None:
+    fetch = session.landings.fetch
+
+    async def overtaken(call: Call) -> Answer:
+        answer = await fetch(call)
+        await session.process.invalidator.invalidate(SPACE, frozenset(("u:7001",)), "write")
+        return answer
+
+    session.landings.fetch = overtaken
+    assert (await profiles(session)).outcome is Outcome.MISS
+    session.landings.fetch = fetch
+    assert (await profiles(session)).outcome is Outcome.MISS
+
+
+async def test_pitfall_3_that_a_profile_is_hidden_from_one_viewer_is_told_to_no_other(
+    session: Session,
+) -> None:
+    session.nexudus.serves[RELATED.path_for("999")] = answered({}, 404)
+    for token in ("bob", "alice"):
+        await profiles(session, token)
+        reading = await session.reads.related(session.caller(token), 999)
+        assert isinstance(reading, Reading)
+        assert (reading.entry.status, reading.outcome) == (404, Outcome.MISS)
+
+    session.nexudus.serves[OF_ALICE] = answered({}, 404)  # her own: nobody sees it
+    for outcome in (Outcome.MISS, Outcome.HIT):
+        reading = await session.reads.related(session.caller("alice"), 101)
+        assert isinstance(reading, Reading)
+        assert reading.outcome is outcome
+
+
+async def test_calls_for_a_token_that_nobody_knows_give_way_to_those_of_members(
+    session: Session,
+) -> None:
+    await profiles(session)
+    await session.time.advance(FRESH_S + STALE_S + 1)
+    await profiles(session)
+    priorities = [urgency.priority for urgency in session.nexudus.urgencies]
+    assert priorities == [Priority.STRANGER, Priority.INTERACTIVE]

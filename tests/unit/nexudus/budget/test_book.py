@@ -7,10 +7,11 @@ from itertools import pairwise
 import pytest
 
 from bff.limits import Limit
-from bff.nexudus.budget.book import QUIET_S, Book, Verdict
+from bff.nexudus.budget.book import OPENING_S, QUIET_S, Book
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
-from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.windows import Shares, Window
+from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.verdict import Verdict
+from bff.nexudus.budget.windows import SENDS_WITHIN_S, Shares, Window
 from tests.support.budget_ledger import answer
 
 SPACING = Window(Limit(1, 0.1), False, 0.025)
@@ -18,10 +19,11 @@ MINUTE = Window(Limit(40, 60.0))
 WRITES = Window(Limit(8, 60.0), True)
 PEERS = ("p0", "p1", "p2", "p3")
 NOW = 1_000.0
+CLOSE = Grant(gap_s=0.13, sent_at=NOW)
 
 
 def book(*windows: Window, process: str = "p0") -> Book:
-    return Book(windows, Shares(0.9, 0.5), process)
+    return Book(windows, Shares(0.9, 0.5, 0.75), process)
 
 
 def told_of(
@@ -114,7 +116,7 @@ def test_between_the_turns_of_two_the_whole_margin_is_kept() -> None:
 
 
 def test_turns_follow_the_ledgers_clock_and_not_that_of_the_wall() -> None:
-    turn_s = SPACING.keep_s() + 0.025
+    turn_s = SPACING.keep_s() + OPENING_S
     one, other = (book(SPACING, process=name) for name in ("p0", "p1"))
     for each, ahead in ((one, 0.0), (other, 77.7)):
         heard = answer(usage=[(0, 0)], names=PEERS[:2], now_s=NOW)
@@ -140,7 +142,8 @@ def test_a_slow_answer_does_not_spoil_the_clock_and_a_late_question_renews_it() 
 def test_stricter_limits_cost_turns_and_shares() -> None:
     mine = book(SPACING)
     told_of(mine, 0, names=("p0", "p1"))
-    mine.refused(NOW, 0.1)
+    mine.refused(NOW, 0.1, CLOSE)
+    assert mine.strictness.stretch == 1.25
     mine.lose(NOW)
     at, log = NOW + 1.0, []
     for _ in range(600):
@@ -148,7 +151,7 @@ def test_stricter_limits_cost_turns_and_shares() -> None:
         if mine.decide(Priority.INTERACTIVE, False, at, at).granted:
             log.append(at)
     assert len(log) > 2
-    assert min(b - a for a, b in pairwise(log)) >= 2 * 0.1 / 0.81
+    assert min(b - a for a, b in pairwise(log)) >= 2 * 0.1 * 1.2
 
 
 def test_writes_that_are_used_up_leave_reads_alone() -> None:
@@ -169,6 +172,25 @@ def test_background_has_the_smaller_share_of_a_share() -> None:
     while mine.decide(Priority.BACKGROUND, False, NOW, NOW).granted:
         count += 1
     assert count == 5
+
+
+def test_strangers_have_a_share_of_a_share_which_others_pass() -> None:
+    mine = book(MINUTE, WRITES)
+    told_of(mine, 0, 0, names=("p0",))
+    mine.lose(NOW)
+    wait = mine.least_wait_s
+    assert wait(Priority.STRANGER, False, (29, 0), NOW) == 0.0
+    assert wait(Priority.STRANGER, False, (30, 0), NOW) == 60.0
+    granted = [mine.decide(Priority.STRANGER, False, NOW, NOW).granted for _ in range(31)]
+    assert granted == [True] * 30 + [False]
+    denied = mine.decide(Priority.STRANGER, False, NOW, NOW)
+    assert (denied.share_only, denied.writes_only) == (True, False)
+    granted = [mine.decide(Priority.FORWARDED, True, NOW, NOW).granted for _ in range(7)]
+    assert granted == [True] * 6 + [False]
+    assert mine.decide(Priority.FORWARDED, True, NOW, NOW).share_only
+    assert grants(mine, NOW) == 4
+    full = mine.decide(Priority.STRANGER, False, NOW, NOW)
+    assert (full.share_only, full.writes_only) == (False, False)
 
 
 def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> None:
@@ -223,7 +245,7 @@ def test_while_accounts_settle_each_keeps_to_its_share_and_is_quiet_at_the_end()
 def test_a_lost_epoch_is_seeded_with_all_that_is_known_and_its_pause() -> None:
     mine = book(MINUTE)
     told_of(mine, 20)
-    mine.refused(NOW, 30.0)
+    mine.refused(NOW, 30.0, Grant())
     mine.tell(NOW)
     empty = answer(usage=[(0, 0)], names=("p0",), granted=None, settling_s=2.5, epoch="e2")
     mine.hear(empty, mine.tell(NOW), NOW, NOW)
@@ -248,7 +270,7 @@ def test_a_pause_seen_here_outlives_an_answer_that_knows_nothing_of_it() -> None
     mine = book(MINUTE)
     told_of(mine, 0)
     told = mine.tell(NOW)
-    mine.refused(NOW, 5.0)
+    mine.refused(NOW, 5.0, Grant())
     mine.hear(answer(usage=[(0, 0)], names=PEERS), told, NOW, NOW)
     assert mine.strictness.paused_s(NOW) == 5.0
     assert mine.tell(NOW).paused_s == 5.0
@@ -272,13 +294,13 @@ def test_a_queue_makes_the_least_wait_longer() -> None:
     told_of(mine, 0, 0, 0)
     wait = mine.least_wait_s
     assert wait(Priority.INTERACTIVE, False, (0, 0), NOW) == 0.0
-    assert wait(Priority.INTERACTIVE, False, (20, 0), NOW) == pytest.approx(2.0)
+    assert wait(Priority.INTERACTIVE, False, (20, 0), NOW) == pytest.approx(2.5)
     assert wait(Priority.BACKGROUND, False, (20, 0), NOW) == 60.0
-    assert wait(Priority.INTERACTIVE, False, (20, 8), NOW) == pytest.approx(2.0)
+    assert wait(Priority.INTERACTIVE, False, (20, 8), NOW) == pytest.approx(2.5)
     assert wait(Priority.INTERACTIVE, True, (20, 8), NOW) == 60.0
     mine.lose(NOW)
     assert wait(Priority.INTERACTIVE, False, (10, 0), NOW) == 60.0
-    mine.refused(NOW, 200.0)
+    mine.refused(NOW, 200.0, Grant())
     assert wait(Priority.INTERACTIVE, False, (0, 0), NOW) == 200.0
 
 
@@ -291,3 +313,96 @@ def test_a_process_that_is_not_on_the_list_has_a_turn_all_the_same() -> None:
         if stranger.decide(Priority.INTERACTIVE, False, at, at).granted:
             return
     raise AssertionError("never had a turn")
+
+
+def test_what_is_known_to_be_used_makes_the_least_wait_longer_but_for_what_may_be_older() -> None:
+    mine = book(MINUTE)
+    for seconds in range(60, 0, -5):
+        told_of(mine, 0, now=NOW - seconds)
+    told_of(mine, 30)
+    stranger = book(MINUTE)
+    told_of(stranger, 30)
+    assert stranger.least_wait_s(Priority.INTERACTIVE, False, (39, 0), NOW) == 0.0
+    wait = mine.least_wait_s
+    assert wait(Priority.INTERACTIVE, False, (9, 0), NOW) == 0.0
+    assert 50 < wait(Priority.INTERACTIVE, False, (10, 0), NOW) < 60
+
+
+def test_a_grant_alone_counts_from_the_latest_time_that_it_may_be_sent_until_it_is() -> None:
+    mine = book(SPACING, MINUTE)
+    told_of(mine, 0, 0, names=("p0",))
+    mine.lose(NOW)
+    first = mine.decide(Priority.INTERACTIVE, False, NOW, NOW)
+    assert first.grant.until == NOW + SENDS_WITHIN_S
+    held = mine.decide(Priority.INTERACTIVE, False, NOW, NOW)
+    assert held.wait_s == pytest.approx(SENDS_WITHIN_S + 0.125)
+    first.grant.sent(NOW + 0.04)
+    sent = mine.decide(Priority.INTERACTIVE, False, NOW + 0.05, NOW)
+    assert sent.wait_s == pytest.approx(0.115)
+    second = mine.decide(Priority.INTERACTIVE, False, NOW + 0.2, NOW)
+    assert second.granted
+    assert second.grant.gap_s == pytest.approx(0.2)
+    assert mine.used(NOW + 0.2) == [1, 2]
+
+
+def test_where_processes_take_turns_a_grant_ends_with_its_turn() -> None:
+    books = [book(SPACING, process=name) for name in PEERS[:2]]
+    for each in books:
+        told_of(each, 0, names=PEERS[:2])
+        each.lose(NOW)
+    untils, at = [], NOW + 1.0
+    for step in range(2_000):
+        at = NOW + 1.0 + step * 0.001
+        for number, each in enumerate(books):
+            verdict = each.decide(Priority.INTERACTIVE, False, at, at)
+            if verdict.granted:
+                untils.append((at, verdict.grant.until, number))
+    assert len({number for *_, number in untils}) == 2
+    assert all(0 < until - granted_at <= OPENING_S for granted_at, until, _ in untils)
+    assert min(b - until for (_, until, _), (b, *_) in pairwise(untils)) >= SPACING.keep_s() - 1e-3
+
+
+def test_that_a_call_was_sent_is_told_once_and_again_only_if_that_failed() -> None:
+    mine = book(SPACING)
+    told_of(mine, 0)
+    grant = mine.granted(answer(usage=[(1, 1)], now_s=5_000.0, asked_at=NOW), True)
+    assert grant.until == NOW + SENDS_WITHIN_S
+    grant.sent(NOW + 0.02)
+    grant.sent(NOW + 0.2)
+    told = mine.tell(NOW + 0.3)
+    [report] = told.reports
+    assert (report.held_ms, report.write, report.sent_at) == (5_000_300, True, NOW + 0.02)
+    assert mine.tell(NOW + 0.3).reports == ()
+    mine.untell(told)
+    assert mine.tell(NOW + 0.4).reports == (report,)
+    mine.untell(told)
+    mine.hear(answer(usage=[(0, 0)], epoch="e2", names=PEERS), mine.tell(NOW + 0.5), NOW, NOW + 0.5)
+    assert mine.tell(NOW + 0.6).epoch == "e1"
+
+
+@pytest.mark.parametrize(
+    ("used", "gap_s", "retry_after_s", "factor", "stretch"),
+    [
+        (10, 0.13, 1.0, 1.0, 1.25),
+        (10, 5.0, 1.0, 0.8, 1.0),
+        (36, 0.13, 1.0, 0.8, 1.0),
+        (10, 0.13, 30.0, 0.8, 1.0),
+    ],
+    ids=["close", "far apart", "well used", "long"],
+)
+def test_a_refusal_is_put_down_to_the_spacing_or_to_the_windows(
+    used: int, gap_s: float, retry_after_s: float, factor: float, stretch: float
+) -> None:
+    mine = book(SPACING, MINUTE)
+    told_of(mine, 1, used)
+    mine.refused(NOW, retry_after_s, Grant(gap_s=gap_s, sent_at=NOW))
+    assert (mine.strictness.factor, mine.strictness.stretch) == (factor, stretch)
+    told = mine.tell(NOW)
+    assert (told.factor, told.stretch) == (factor, stretch)
+
+
+def test_full_limits_of_writes_do_not_explain_that_a_read_was_refused() -> None:
+    mine = book(SPACING, MINUTE, WRITES)
+    told_of(mine, 1, 10, 8)
+    mine.refused(NOW, 1.0, CLOSE)
+    assert mine.strictness.factor == 1.0

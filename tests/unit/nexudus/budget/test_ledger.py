@@ -10,44 +10,57 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.limits import Limit
 from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.ledger import Account, Asking, Ledger, Told, TooLate, name
+from bff.nexudus.budget.ledger import Account, Asking, Ledger, Report, Told, TooLate, name
 from bff.nexudus.budget.windows import Shares, Tally, Window
 from tests.support.budget_ledger import ScriptedLedger, raw
 
 WINDOWS = (Window(Limit(1, 0.1), False, 0.025), Window(Limit(60, 60.0), True))
 NOTHING = Account(Tally(), Tally(), 0)
 TOLD = Told(0.0, "e1", "", 0.0, 1.0, (NOTHING, NOTHING))
+FINE = (0, 0, 0, 1000, 1000, 0, 0)
 
 
 def ledger(answer: Sequence[Any]) -> tuple[Ledger, ScriptedLedger]:
     script = ScriptedLedger(lambda args: list(answer))
-    return Ledger(script, "p0", WINDOWS, Shares(0.9, 0.5).of), script
+    return Ledger(script, "p0", WINDOWS, Shares(0.9, 0.5, 0.75).of), script
 
 
 async def test_a_question_names_the_call_and_what_else_waits() -> None:
     door, script = ledger(raw(windows=2))
-    await door.ask("s", Asking(Priority.BACKGROUND, True, 1.5, (0, 2)), TOLD, 100.0)
+    await door.ask("s", Asking(Priority.BACKGROUND, True, 1.5, (0, 1, 2)), TOLD, 100.0)
     [args] = script.asked
-    assert args[:13] == ["p0", 2, 1, 1500, 0, 2, 0, "e1", "", 0, 1000, 0, 2]
-    assert args[13:21] == ["cs100", 0, 0, 100, 25, 1, 500, 0]
-    assert args[21:] == ["wb60000", 1, 1000, 60000, 600, 60, 500, 0]
+    assert args[:16] == ["p0", 3, 1, 1500, 0, 1, 2, 0, "e1", "", 0, 1000, 1000, 0, 300, 2]
+    assert args[16:21] == [0, 1000, 750, 900, 500]
+    assert args[21:28] == ["cs100", 0, 0, 100, 25, 1, 0]
+    assert args[28:] == ["wb60000", 1, 1000, 60000, 600, 60, 0]
 
 
 async def test_what_is_told_has_ages_and_says_which_is_a_seed() -> None:
     door, script = ledger(raw(windows=2))
     account = Account(Tally(((99.5, 2), (100.4, 1))), Tally(((40.0, 7),)), 9)
-    told = Told(1.25, "e1", "e2", 2.0, 0.8, (NOTHING, account), ledger_s=5_000.0)
+    sent = Report("e1", 4_999_800, True, 99.9)
+    told = Told(1.25, "e1", "e2", 2.0, 0.8, (NOTHING, account), 1.5, (sent,), ledger_s=5_000.0)
     await door.ask("s", None, told, 100.0)
     [args] = script.asked
-    assert args[:13] == ["p0", -1, 0, 0, 0, 0, 1250, "e1", "e2", 2000, 800, 5_000_250, 2]
-    assert args[29:] == [2, 0, 500, 2, 2, 0, 0, 1, 2, 1, 60_000, 7]
+    assert args[:12] == ["p0", -1, 0, 0, 0, 0, 0, 1250, "e1", "e2", 2000, 800]
+    assert args[12:17] == [1500, 5_000_250, 300, 2, 1]
+    assert args[35:] == [4_999_800, 1, 99, 2, 0, 500, 2, 2, 0, -300, 1, 2, 1, 60_000, 7]
+
+
+async def test_one_that_leaves_says_so() -> None:
+    door, script = ledger(raw(windows=2))
+    await door.ask("s", None, TOLD, 100.0, leaving=True)
+    assert script.asked[0][:4] == ["p0", -2, 0, 0]
 
 
 async def test_an_answer_is_read_as_it_was_meant() -> None:
-    answer = [0, 40, 1, 2_000, 800, 150, b"e1", b"1700000000123", 1, 5, 3, 4, b"p1", b"p0"]
-    heard = await ledger(answer)[0].ask("s", None, TOLD, 0.0)
-    assert (heard.granted, heard.wait_s, heard.writes_only) == (False, 0.04, True)
+    head = [0, 40, 3, 2_000, 800, 1_250, 150, 130, b"e1", b"1700000000123"]
+    answer = [*head, 1, 5, 3, 4, b"p1", b"p0"]
+    heard = await ledger(answer)[0].ask("s", None, TOLD, 7.0)
+    assert (heard.granted, heard.wait_s) == (False, 0.04)
+    assert (heard.writes_only, heard.share_only) == (True, True)
     assert (heard.paused_s, heard.factor, heard.settling_s) == (2.0, 0.8, 0.15)
+    assert (heard.stretch, heard.gap_s, heard.asked_at) == (1.25, 0.13, 7.0)
     assert (heard.epoch, heard.now_s) == ("e1", 1_700_000_000.123)
     assert heard.usage == ((1, 5), (3, 4))
     assert heard.processes == ("p0", "p1")
@@ -71,12 +84,12 @@ async def test_a_question_that_was_heard_too_late_says_when() -> None:
     [
         [],
         [1, 0, 0],
-        [7, 0, 0, 0, 1000, 0, b"e", b"1", 0, 0, 0, 0],
-        [1, 0, 0, 0, 1000, 0, b"e", b"soon", 0, 0, 0, 0],
-        [1, 0, 0, 0, 1000, 0, 5, 6, 0, 0, 0, 0],
-        [1, 0, 0, 0, 1000, 0, b"e", b"1", 0, 0],
-        [1, 0, 0, 0, 1000, 0, b"e", b"1", 0, 0, 0],
-        [None] * 12,
+        [7, *FINE, b"e", b"1", 0, 0, 0, 0],
+        [1, *FINE, b"e", b"soon", 0, 0, 0, 0],
+        [1, *FINE, 5, 6, 0, 0, 0, 0],
+        [1, *FINE, b"e", b"1", 0, 0],
+        [1, *FINE, b"e", b"1", 0, 0, 0],
+        [None] * 14,
     ],
 )
 async def test_any_other_answer_is_that_of_a_store_that_cannot_be_used(answer: list[Any]) -> None:

@@ -14,13 +14,14 @@ from bff.errors import Overloaded, StoreUnavailable
 from bff.limits import Limit
 from bff.nexudus.budget.budgets import SpaceBudgets
 from bff.nexudus.budget.config import BudgetConfig
-from bff.nexudus.budget.contract import Priority, Urgency
+from bff.nexudus.budget.contract import Grant, Priority, Urgency
 from tests.support.budget_ledger import ScriptedLedger, raw
 from tests.support.manual_time import ManualTime, settled
 
 SPACE = "north"
 OF_A_REQUEST = ContextVar("of_a_request", default="nobody's")
 CONFIG = BudgetConfig(calls=(Limit(10, 1.0),), writes=())
+SPACED = BudgetConfig(calls=(Limit(1, 0.1),), writes=())
 
 
 class Desk:
@@ -34,7 +35,7 @@ class Desk:
         self.answers: list[list[Any] | Exception] = [raw(1)]
         self.ledger = ScriptedLedger(self._reply)
         self.budgets = self.of(CONFIG)
-        self.calls: list[asyncio.Task[None]] = []
+        self.calls: list[asyncio.Task[Grant]] = []
 
     def of(self, config: BudgetConfig) -> SpaceBudgets:
         return SpaceBudgets(config, [SPACE], self.ledger, process="p0", clock=self.time)
@@ -51,7 +52,7 @@ class Desk:
         *,
         write: bool = False,
         within_s: float = 10.0,
-    ) -> asyncio.Task[None]:
+    ) -> asyncio.Task[Grant]:
         """A call that has got as far as it can without time passing."""
         urgency = priority if isinstance(priority, Urgency) else Urgency(priority)
         spending = self.budgets.spend(SPACE, urgency, write=write, within_s=within_s)
@@ -69,7 +70,7 @@ async def desk() -> AsyncIterator[Desk]:
     await asyncio.gather(*opened.calls, return_exceptions=True)
 
 
-def refusal(task: asyncio.Task[None]) -> Overloaded:
+def refusal(task: asyncio.Task[Grant]) -> Overloaded:
     error = task.exception()
     assert isinstance(error, Overloaded)
     return error
@@ -134,8 +135,8 @@ async def test_a_pause_turns_away_who_cannot_outlast_it(desk: Desk) -> None:
     hasty, patient = await desk.call(within_s=2.0), await desk.call(within_s=60.0)
     desk.answers = [raw(0, wait_ms=5_000, paused_ms=5_000)]
     with capture_logs() as lines:
-        await desk.budgets.throttled(SPACE, 5.0)
-        await desk.budgets.throttled(SPACE, 5.0)
+        await desk.budgets.throttled(SPACE, 5.0, Grant())
+        await desk.budgets.throttled(SPACE, 5.0, Grant())
     await settled()
     assert (refusal(hasty).retry_after_s, str(refusal(hasty)).count("pause")) == (5, 1)
     assert not patient.done()
@@ -155,7 +156,7 @@ async def test_an_arrival_that_is_more_urgent_is_asked_for_at_once_one_that_is_n
     await desk.call(Priority.INTERACTIVE)
     assert desk.ledger.questions == 2
     assert desk.ledger.asked[-1][1] == Priority.INTERACTIVE
-    assert desk.ledger.asked[-1][4:6] == [0, 1]
+    assert desk.ledger.asked[-1][4:7] == [0, 0, 1]
 
 
 async def test_one_that_becomes_urgent_goes_before_others(desk: Desk) -> None:
@@ -182,6 +183,37 @@ async def test_writes_that_wait_for_their_own_limits_let_reads_pass(desk: Desk) 
     desk.answers = [raw(1)]
     await desk.time.advance(1.0)
     assert write.done()
+
+
+async def test_strangers_that_have_used_up_their_share_are_passed_by_calls_with_a_greater_one(
+    desk: Desk,
+) -> None:
+    desk.answers = [raw(0, wait_ms=8_000, share_only=True), raw(1)]
+    strangers = [await desk.call(Priority.STRANGER) for _ in range(12)]
+    assert desk.ledger.questions == 1
+    forwarded = await desk.call(Priority.FORWARDED, write=True)
+    assert forwarded.result().priority is Priority.FORWARDED
+    assert (await desk.call(Priority.FORWARDED, within_s=0.5)).exception() is None
+    assert (await desk.call(Priority.INTERACTIVE, within_s=0.5)).exception() is None
+    assert refusal(await desk.call(Priority.BACKGROUND, within_s=2.0)).retry_after_s == 8
+    assert desk.ledger.questions == 4
+    assert [int(args[1]) for args in desk.ledger.asked] == [1, 2, 2, 0]
+    assert desk.ledger.asked[-1][4:7] == [0, 12, 0]
+    assert not any(task.done() for task in strangers)
+    await desk.time.advance(1.0)
+    assert all(task.done() for task in strangers)
+
+
+async def test_what_was_asked_for_another_is_not_a_strangers(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=900, share_only=True), raw(1)]
+    strange = await desk.call(Priority.STRANGER)
+    desk.ledger.gate.clear()
+    gone = await desk.call(Priority.FORWARDED)
+    gone.cancel()
+    desk.ledger.gate.set()
+    await settled()
+    assert desk.ledger.questions == 2
+    assert not strange.done()
 
 
 async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: Desk) -> None:
@@ -243,7 +275,7 @@ async def test_a_question_that_came_too_late_is_put_again_once(desk: Desk) -> No
     desk.answers = [[3, b"2000000"], raw(1)]
     assert (await desk.call()).exception() is None
     assert desk.budgets.standing(SPACE).shared
-    assert desk.ledger.asked[-1][11] == 2_000_250
+    assert desk.ledger.asked[-1][13] == 2_000_250
     desk.answers = [[3, b"2000000"]]
     assert (await desk.call()).exception() is None
     assert not desk.budgets.standing(SPACE).shared
@@ -269,7 +301,7 @@ async def test_the_ledger_is_not_asked_in_the_name_of_one_request(desk: Desk) ->
     desk.ledger.reply = reply
     OF_A_REQUEST.set("spent")
     await desk.call()
-    await desk.budgets.throttled(SPACE, 1.0)
+    await desk.budgets.throttled(SPACE, 1.0, Grant())
     assert seen == ["nobody's", "nobody's"]
 
 
@@ -321,12 +353,97 @@ async def test_closing_turns_everybody_away_and_nobody_comes_in(desk: Desk) -> N
 async def test_little_left_is_short_and_spacing_alone_is_not(desk: Desk) -> None:
     desk.budgets = desk.of(BudgetConfig(calls=(Limit(1, 1.0), Limit(10, 1.0)), writes=()))
     desk.answers = [raw(1, windows=2, used=8)]
-    await desk.call()
+    (await (await desk.call())).sent(desk.time.now)
     assert not desk.budgets.is_short(SPACE)
     desk.answers = [raw(1, windows=2, used=9)]
     await desk.call()
     assert desk.budgets.is_short(SPACE)
     assert [each.used for each in desk.budgets.standing(SPACE).windows] == [9, 9]
+
+
+async def test_the_next_is_asked_for_when_the_last_was_sent_and_that_is_told_with_it(
+    desk: Desk,
+) -> None:
+    desk.budgets = desk.of(SPACED)
+    first, second = await desk.call(), await desk.call()
+    assert first.done()
+    assert desk.ledger.questions == 1
+    await desk.time.advance(0.02)
+    assert desk.ledger.questions == 1
+    desk.answers = [raw(0, wait_ms=110), raw(1)]
+    first.result().sent(desk.time.now - 0.005)
+    await settled()
+    assert len(desk.ledger.asked) == desk.ledger.questions == 2
+    assert desk.ledger.asked[-1][16] == 1
+    assert desk.ledger.asked[-1][28:31] == [1_000_300, 0, 5]
+    await desk.time.advance(0.111)
+    assert second.done()
+    assert desk.ledger.questions == 3
+
+
+async def test_a_grant_that_is_never_reported_holds_the_next_up_for_as_long_as_it_lasts(
+    desk: Desk,
+) -> None:
+    desk.budgets = desk.of(SPACED)
+    await desk.call()
+    waiting = await desk.call()
+    await desk.time.advance(0.24)
+    assert not waiting.done()
+    await desk.time.advance(0.011)
+    assert waiting.done()
+
+
+async def test_the_others_hear_at_once_that_a_call_was_sent_one_alone_keeps_it_for_the_next(
+    desk: Desk,
+) -> None:
+    desk.budgets = desk.of(SPACED)
+    for names, questions in ((["p0"], 0), (["p0", "p1"], 1)):
+        desk.answers = [raw(1, names=names)]
+        grant = (await desk.call()).result()
+        asked = len(desk.ledger.asked)
+        grant.sent(desk.time.now)
+        grant.sent(desk.time.now)
+        await settled()
+        assert len(desk.ledger.asked) - asked == questions
+
+
+async def test_who_came_before_goes_first_and_the_youngest_is_turned_away(desk: Desk) -> None:
+    desk.budgets = desk.of(SPACED)
+    desk.answers = [raw(0, wait_ms=100)]
+    young = [
+        await desk.call(Urgency(Priority.INTERACTIVE, 50.0 + i), within_s=2.0) for i in range(18)
+    ]
+    assert not any(task.done() for task in young)
+    late = await desk.call(Urgency(Priority.INTERACTIVE, 99.0), within_s=2.0)
+    assert refusal(late).retry_after_s == 3
+    old = await desk.call(Urgency(Priority.INTERACTIVE, 1.0), within_s=2.0)
+    assert refusal(young[-1]).retry_after_s == 3
+    assert not young[-2].done()
+    desk.answers = [raw(1), raw(0, wait_ms=100)]
+    await desk.time.advance(0.101)
+    assert old.done()
+    assert not young[0].done()
+
+
+async def test_one_refusal_of_calls_that_were_close_is_not_short_for_long(desk: Desk) -> None:
+    desk.budgets = desk.of(SPACED)
+    grant = (await desk.call()).result()
+    grant.sent(desk.time.now)
+    desk.answers = [StoreUnavailable("away")]
+    await desk.budgets.throttled(SPACE, 1.0, grant)
+    assert desk.budgets.is_short(SPACE)
+    standing = desk.budgets.standing(SPACE)
+    assert (standing.factor, standing.stretch) == (1.0, 1.25)
+    await desk.time.advance(1.001)
+    assert not desk.budgets.is_short(SPACE)
+
+
+async def test_one_that_stops_takes_itself_off_the_list(desk: Desk) -> None:
+    await desk.budgets.start()
+    await desk.budgets.aclose()
+    assert desk.ledger.asked[-1][1] == -2
+    desk.answers = [StoreUnavailable("away")]
+    await desk.budgets.aclose()
 
 
 async def _seconds(desk: Desk, seconds: float) -> None:

@@ -1,18 +1,24 @@
-"""Who is next: by priority, then by arrival, whoever came, rose or left in between."""
+"""Who is next: by priority, then by the begin of the request, whoever came, rose or left."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.nexudus.budget.contract import Priority, Urgency
-from bff.nexudus.budget.waiting import BELIEVED_S, Caller, Denied, Waiting
+from bff.nexudus.budget.contract import Grant, Priority, Urgency
+from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, not_for
+from bff.nexudus.budget.windows import Shares
+
+WRITES = {kind for kind in KINDS if kind[1]}
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("join"), st.sampled_from(Priority), st.booleans()),
+        st.tuples(
+            st.just("join"), st.sampled_from(Priority), st.tuples(st.booleans(), st.integers(0, 5))
+        ),
         st.tuples(st.just("rise"), st.integers(0, 30), st.sampled_from(Priority)),
         st.tuples(st.just("leave"), st.integers(0, 30), st.none()),
     ),
@@ -35,7 +41,9 @@ async def _play(steps: list[tuple[str, int, object]]) -> None:
     waiting, there, ever = Waiting(), list[Caller](), list[Caller]()
     for what, number, detail in steps:
         if what == "join":
-            caller = waiting.join(Urgency(Priority(number)), bool(detail), 10.0)
+            assert isinstance(detail, tuple)
+            write, since = detail
+            caller = waiting.join(Urgency(Priority(number), float(since)), write, 10.0)
             there.append(caller)
             ever.append(caller)
         elif ever:
@@ -51,32 +59,49 @@ async def _play(steps: list[tuple[str, int, object]]) -> None:
 
 
 def _compare(waiting: Waiting, there: list[Caller]) -> None:
-    order = sorted(there, key=lambda each: (each.urgency.priority, each.arrival))
+    order = sorted(there, key=_place)
     reads = [each for each in order if not each.write]
     assert waiting.head() is (order[0] if order else None)
-    assert waiting.head(writes=False) is (reads[0] if reads else None)
+    assert waiting.head(WRITES) is (reads[0] if reads else None)
+    for passing in ({(Priority.STRANGER, False)}, {*WRITES, (Priority.INTERACTIVE, False)}):
+        rest = [c for c in order if (c.urgency.priority, c.write) not in passing]
+        assert waiting.head(passing) is (rest[0] if rest else None)
     assert len(waiting) == len(there)
     assert set(map(id, waiting)) == set(map(id, there))
     for priority in Priority:
-        before = [each for each in order if each.urgency.priority <= priority]
-        assert waiting.up_to(priority) == len(before)
-        assert waiting.up_to(priority, writes_only=True) == sum(c.write for c in before)
+        for since in (0.0, 2.0, math.inf):
+            before = [each for each in order if _place(each) < (priority, since, math.inf)]
+            writes = sum(each.write for each in before)
+            assert waiting.ahead(Urgency(priority, since)) == (len(before), writes)
+            if priority > Priority.STRANGER:
+                known = [c for c in before if c.urgency.priority is not Priority.STRANGER]
+                ahead = waiting.ahead(Urgency(priority, since), math.inf, (Priority.STRANGER,))
+                assert ahead == (len(known), sum(each.write for each in known))
+        for write in (False, True):
+            mine = [c for c in order if (c.urgency.priority, c.write) == (priority, write)]
+            assert waiting.last(priority, write) is (mine[-1] if mine else None)
         equal = [each for each in order if each.urgency.priority == priority]
-        assert waiting.reads_at(priority) == sum(not each.write for each in equal)
+        assert waiting.at(priority, write=False) == sum(not each.write for each in equal)
+    for index, each in enumerate(order):
+        assert waiting.ahead(each.urgency, each.arrival)[0] == index
+
+
+def _place(caller: Caller) -> tuple[Priority, float, float]:
+    return caller.urgency.priority, caller.urgency.since, caller.arrival
 
 
 async def test_a_caller_waits_until_its_turn() -> None:
     caller = Waiting().join(Urgency(Priority.FORWARDED), False, 10.0)
     assert caller.waits
-    caller.turn.set_result(None)
+    caller.turn.set_result(Grant())
     assert not caller.waits
 
 
-def test_what_was_denied_holds_for_those_below_and_is_believed_for_a_second() -> None:
-    denied = Denied(Priority.FORWARDED, said_at=100.0, delay_s=40.0)
-    assert denied.wait_s(Priority.FORWARDED, 100.5) == 39.5
-    assert denied.wait_s(Priority.BACKGROUND, 100.5) == 39.5
-    assert denied.wait_s(Priority.INTERACTIVE, 100.5) == 0.0
-    assert denied.wait_s(Priority.BACKGROUND, 100.0 + BELIEVED_S) == 0.0
-    assert Denied(Priority.FORWARDED, 100.0, 0.2).wait_s(Priority.FORWARDED, 100.5) == 0.0
-    assert Denied().wait_s(Priority.INTERACTIVE, 0.0) == 0.0
+def test_a_grant_is_for_whoever_could_have_had_it() -> None:
+    shares = Shares(forward=0.9, refresh=0.5, stranger=0.75)
+    forwarded = Grant(write=True, priority=Priority.FORWARDED)
+    strangers = {(Priority.STRANGER, False), (Priority.STRANGER, True)}
+    assert not_for(forwarded, shares) == strangers
+    assert not_for(Grant(priority=Priority.FORWARDED), shares) == strangers | WRITES
+    for priority in set(Priority) - {Priority.FORWARDED}:
+        assert not_for(Grant(write=True, priority=priority), shares) == set()

@@ -10,6 +10,7 @@ from bff.nexudus.budget.contract import Priority
 from bff.nexudus.budget.windows import Shares, Tally, Turns, Window, wait_s
 
 MINUTE = Window(Limit(120, 60.0))
+SHARES = Shares(forward=0.9, refresh=0.5, stranger=0.75)
 SPACING = Window(Limit(1, 0.1), margin_s=0.025)
 
 
@@ -20,10 +21,11 @@ def test_a_window_has_sixty_buckets_and_a_margin_of_a_hundredth_at_least() -> No
     assert MINUTE.end(1_001.0) == 1_002.0
 
 
-def test_spacing_has_no_buckets_and_a_factor_lengthens_it() -> None:
+def test_spacing_has_no_buckets_and_can_be_stretched() -> None:
     assert SPACING.end(1_000.2) == 1_000.2
     assert SPACING.keep_s() == pytest.approx(0.125)
-    assert SPACING.keep_s(0.5) == pytest.approx(0.225)
+    assert SPACING.keep_s(2.0) == pytest.approx(0.225)
+    assert MINUTE.keep_s(2.0) == MINUTE.keep_s()
     assert SPACING.allows(0.1, 0.1) == 1
 
 
@@ -35,14 +37,30 @@ def test_a_share_and_a_factor_lower_a_limit_but_one_call_is_always_possible() ->
 
 @pytest.mark.parametrize(
     ("priority", "share"),
-    [(Priority.INTERACTIVE, 1.0), (Priority.FORWARDED, 0.6), (Priority.BACKGROUND, 0.6)],
+    [
+        (Priority.INTERACTIVE, 1.0),
+        (Priority.STRANGER, 0.4),
+        (Priority.FORWARDED, 0.6),
+        (Priority.BACKGROUND, 0.6),
+    ],
 )
-def test_a_lower_priority_has_never_the_greater_share(priority: Priority, share: float) -> None:
-    assert Shares(forward=0.6, refresh=0.9).of(priority) == share
+def test_a_lower_priority_has_a_greater_share_than_strangers_only(
+    priority: Priority, share: float
+) -> None:
+    assert Shares(forward=0.6, refresh=0.9, stranger=0.4).of(priority) == share
 
 
 def test_background_has_its_own_share() -> None:
-    assert Shares(forward=0.9, refresh=0.5).of(Priority.BACKGROUND) == 0.5
+    assert SHARES.of(Priority.BACKGROUND) == 0.5
+
+
+def test_only_strangers_are_passed_and_only_by_calls_that_are_passed_through() -> None:
+    assert SHARES.passed_by(Priority.FORWARDED) == (Priority.STRANGER,)
+    assert {SHARES.passed_by(each) for each in Priority} == {(), (Priority.STRANGER,)}
+    assert SHARES.passed_by(Priority.BACKGROUND) == ()
+    assert Shares(0.9, 0.5, 0.95).passed_by(Priority.FORWARDED) == ()
+    assert SHARES.no_greater_than(Priority.STRANGER) == {Priority.STRANGER, Priority.BACKGROUND}
+    assert SHARES.no_greater_than(Priority.FORWARDED) == set(Priority) - {Priority.INTERACTIVE}
 
 
 def test_calls_that_go_first_cost_a_window_for_each_load_of_them() -> None:
@@ -53,11 +71,26 @@ def test_calls_that_go_first_cost_a_window_for_each_load_of_them() -> None:
     assert wait_s(window, Tally(), 10.0, 2, ahead=3) == pytest.approx(1.0)
 
 
+def test_calls_that_go_first_are_spaced_as_far_apart_as_they_are_kept() -> None:
+    assert wait_s(SPACING, Tally(), 10.0, 1, ahead=4) == pytest.approx(0.5)
+    assert wait_s(SPACING, Tally(), 10.0, 1, ahead=4, stretch=2.0) == pytest.approx(0.9)
+
+
+def test_one_call_moves_and_only_if_it_is_there() -> None:
+    tally = Tally(((10.0, 2), (11.0, 1)))
+    assert tally.moved(10.0, 9.5).entries == ((9.5, 1), (10.0, 1), (11.0, 1))
+    assert tally.moved(11.0, 10.0).entries == ((10.0, 3),)
+    assert tally.moved(12.0, 9.0) is tally
+
+
 def test_a_turn_comes_round_and_its_opening_is_short() -> None:
     turns = Turns(turn_s=1.0, opening_s=0.25, rank=1, processes=4)
     assert turns.wait_s(0.0) == 1.0
     assert turns.wait_s(1.2) == 0.0
     assert turns.wait_s(1.25) == 3.75
+    assert turns.left_s(1.2) == pytest.approx(0.05)
+    assert turns.left_s(1.25) == 0.0
+    assert turns.left_s(0.9) < 0
 
 
 def test_the_configuration_accounts_calls_and_writes_unless_it_is_off() -> None:
@@ -65,4 +98,4 @@ def test_the_configuration_accounts_calls_and_writes_unless_it_is_off() -> None:
     assert [w.limit for w in config.windows if not w.writes_only] == list(DOCUMENTED_CALLS)
     assert [w.limit for w in config.windows if w.writes_only] == list(DOCUMENTED_WRITES)
     assert BudgetConfig(enabled=False).windows == ()
-    assert config.shares == Shares(forward=0.9, refresh=0.5)
+    assert config.shares == SHARES

@@ -1,0 +1,130 @@
+"""How long a finished answer is kept: no longer than what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import pytest
+
+from bff.cache.connect import connect
+from bff.cache.decide import Freshness
+from bff.cache.secrets import Keyring
+from bff.cache.tiered import Tier
+from bff.edge.compression import Encoding
+from bff.edge.respond import JSON_TYPE, Made, RepresentationKey, Responder
+from bff.nexudus.headers import Variants
+from bff.observe.metrics import Metrics
+from bff.resources import PROFILES
+from bff.session import wants
+from bff.session.judging import judged
+from bff.session.principal import Principal, identify
+from bff.session.reading import Ask, Caller, Outcome, Policy, Reading
+from tests.support.cache_process import SECRET, SPACE, Process, Setting, assemble
+from tests.support.manual_time import ManualTime
+from tests.unit.cache.documents import LIST, PROOF
+
+CAP_S = 15.0
+FRESH = Freshness(600, 0, 0)
+POLICY = Policy(FRESH, FRESH)
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One process that answers one member."""
+
+    process: Process
+    responder: Responder
+    time: ManualTime
+    ask: Ask
+
+    @property
+    def principal(self) -> Principal:
+        return self.ask.principal
+
+    @property
+    def key(self) -> RepresentationKey:
+        own = self.principal
+        return RepresentationKey(own.space, own.digest, "profiles", "", "", "", Encoding.IDENTITY)
+
+    async def read(self) -> Reading:
+        """From what is held of the list and of the proof beside it."""
+        wanted = (wants.want_of(self.ask, PROFILES.scope), wants.proof_of(self.principal))
+        found = await self.process.cache.find(SPACE, wanted)
+        listing, proof = found.values
+        _, reading = judged(self.ask, listing, proof, POLICY, self.time.wall())
+        assert reading is not None
+        return reading
+
+    async def fetched(self) -> None:
+        """List and proof are in both tiers from now on."""
+        now = self.time.wall()
+        listing = wants.want_of(self.ask, PROFILES.scope)
+        await self.process.put(listing, replace(LIST, fetched_at=now), *LIST.tags)
+        proof = wants.proof_of(self.principal)
+        await self.process.put(proof, replace(PROOF, accepted_at=now), "u:5")
+
+    def lasts(self) -> bool:
+        return self.responder.recall(self.key) is not None
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    time = ManualTime()
+    process = assemble(connect("embedded://"), "mine", Setting(clock=time, max_age_s=CAP_S))
+    ask = Ask(Caller(identify(SPACE, "ana", Keyring((SECRET,))), Variants()), PROFILES, "")
+    yield Desk(process, Responder(process.cache, time, Metrics()), time, ask)
+    await process.guarded.aclose()
+
+
+def finish(desk: Desk, reading: Reading) -> None:
+    made = Made(200, JSON_TYPE, reading.entry.body, True, (reading,))
+    desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+
+
+@pytest.mark.parametrize("late", ["list", "proof"])
+async def test_pitfall_22_an_answer_made_of_a_copy_in_process_expires_with_it(
+    desk: Desk, late: str
+) -> None:
+    await desk.fetched()
+    await desk.time.advance(CAP_S - 1)
+    # One of the two is held anew: the other decides.
+    want = wants.proof_of(desk.principal)
+    if late == "list":
+        want = wants.want_of(desk.ask, PROFILES.scope)
+    await desk.process.cache.look(SPACE, [want])
+    reading = await desk.read()
+    assert reading.tier is Tier.L1
+    finish(desk, reading)
+    await desk.time.advance(0.9)
+    assert desk.lasts()
+    await desk.time.advance(0.2)
+    assert not desk.lasts()
+
+
+async def test_what_is_read_from_the_shared_store_may_be_kept_for_as_long_as_a_copy_of_it(
+    desk: Desk,
+) -> None:
+    await desk.fetched()
+    desk.process.memory.forget()
+    reading = await desk.read()
+    assert reading.tier is Tier.L2
+    finish(desk, reading)
+    await desk.time.advance(CAP_S - 0.1)
+    assert desk.lasts()
+    await desk.time.advance(0.2)
+    assert not desk.lasts()
+
+
+async def test_pitfall_22_the_age_of_an_answer_counts_from_before_it_was_made(desk: Desk) -> None:
+    """One part may have come long before the last of them."""
+    begun = desk.responder.ticket()
+    entry = replace(LIST, fetched_at=desk.time.wall())
+    reading = Reading(PROFILES, entry, Outcome.MISS, Tier.UPSTREAM, FRESH)
+    await desk.time.advance(CAP_S - 1)
+    made = Made(200, JSON_TYPE, entry.body, True, (reading,))
+    desk.responder.finish(desk.key, desk.principal, made, begun)
+    await desk.time.advance(0.9)
+    assert desk.lasts()
+    await desk.time.advance(0.2)
+    assert not desk.lasts()
