@@ -194,11 +194,14 @@ async def test_webhooks_that_never_end_are_counted(stage: RawStage) -> None:
             return (await connection.ask(stage.request(*own, body=b"{}"))).status
 
     async with AsyncExitStack() as stack, asyncio.timeout(ANSWERED_S):
-        for _ in range(BODIES):
-            endless = await stack.enter_async_context(stage.connected())
-            await endless.send(stage.request(*own, body=b"{"))
-        while (status := await told()) != 503:
-            assert status == 401  # not all of them are there yet
+        endless = [await stack.enter_async_context(stage.connected()) for _ in range(BODIES + 1)]
+        asking = [asyncio.create_task(each.ask(stage.request(*own, body=b"{"))) for each in endless]
+        # One of them came when all places were taken; from then on all the others are there.
+        done, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert [one.result().status for one in done] == [503]
+        assert await told() == 503
+        for one in waiting:
+            one.cancel()
     async with asyncio.timeout(ANSWERED_S):
         while (status := await told()) != 401:
             assert status == 503  # not all of them are gone yet
