@@ -104,7 +104,7 @@ class Catalogue(CacheSettings):
     budget_stranger_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
         default=0.75,
         description="Part of each limit that calls of members whose token Nexudus has not accepted "
-        "lately may use up, all others included: such tokens may be invented.",
+        "lately may use up, others not included: such tokens may be invented.",
         examples=["0.6"],
     )
     retries: Whole = Field(

@@ -130,7 +130,7 @@ def stage(place: Place) -> Iterator[Stage]:
 @pytest.mark.timeout(300)
 def test_isolation_and_freshness_hold_across_processes(stage: Stage) -> None:
     examples = settings(
-        max_examples=15,
+        max_examples=10,
         stateful_step_count=25,
         derandomize=True,
         database=None,

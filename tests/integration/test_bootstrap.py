@@ -232,13 +232,14 @@ async def test_a_refusal_of_the_profiles_passes_as_it_is(
     ids=["409", "silent", "unreadable", "429"],
 )
 async def test_a_throttled_list_is_a_503_that_says_when_to_come_back(
-    solo: Stage, effect: Status, wait: str
+    effect: Status, wait: str
 ) -> None:
-    solo.tenant.fault(effect, PROFILES)
-    for target in (BOOTSTRAP, PROFILES, OF_ALICE):
-        answer = await solo.get(target, solo.alice)
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, wait)
-        assert answer.json()["type"] == "urn:bff:problem:overloaded"
+    async with stage(env=QUICK) as s:
+        s.tenant.fault(effect, PROFILES)
+        for target in (BOOTSTRAP, PROFILES, OF_ALICE):
+            answer = await s.get(target, s.alice)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, wait)
+            assert answer.json()["type"] == "urn:bff:problem:overloaded"
 
 
 @pytest.mark.parametrize(

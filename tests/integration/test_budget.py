@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -25,7 +26,7 @@ from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Report, Told, TooLate
 from bff.nexudus.budget.windows import HOLD_S, Shares, Tally, Window
-from tests.support.budget_fleet import KEYSPACE, SPACE, fleet
+from tests.support.budget_fleet import KEYSPACE, SPACE, Member, fleet
 from tests.support.redis_server import RedisServer
 
 QUICK = BudgetConfig(calls=(Limit(1, 0.02), Limit(20, 1.0)), writes=(Limit(6, 1.0),), margin_s=0.02)
@@ -122,6 +123,33 @@ async def test_a_flood_of_strangers_leaves_a_quarter_to_members_and_something_to
         await asyncio.gather(*flood)
         assert log.overruns(config) == {}
         assert len(log.grants) > 25
+
+
+@pytest.mark.parametrize("url", ["redis", EMBEDDED_URL])
+async def test_calls_passed_on_without_end_keep_no_member_out_whose_token_is_new(
+    url: str, redis_url: str
+) -> None:
+    limit = Limit(10, 0.5)
+    config = BudgetConfig(calls=(limit,), writes=())
+    processes = 1 if url == EMBEDDED_URL else 2
+    async with fleet(redis_url if url == "redis" else url, config, processes) as members:
+        served = asyncio.Event()
+
+        async def poll(member: Member) -> None:
+            # One after the other, so that the next may go whenever one of them leaves the window.
+            while not served.is_set():
+                with suppress(Overloaded):
+                    await member.call(Priority.FORWARDED, within_s=0.6)
+                await asyncio.sleep(0.02 * processes)
+
+        polling = [asyncio.create_task(poll(member)) for member in members]
+        await asyncio.sleep(0.6)
+        for index in range(3):
+            # As long as it takes at most until one that counts no longer does.
+            await members[-1 - index % processes].call(Priority.STRANGER, within_s=1.2)
+        served.set()
+        await asyncio.gather(*polling)
+        assert members[0].log.overruns(config) == {}
 
 
 async def test_a_member_waits_for_a_call_or_two_however_many_refreshes_do(redis_url: str) -> None:
@@ -258,7 +286,7 @@ class Door:
         store = RemoteStore(self.client, KEYSPACE, process=process, timeout_s=2.0)
         shares = told.pop("shares", Shares(1.0, 1.0, 1.0))
         priority = told.pop("priority", Priority.INTERACTIVE)
-        ledger = Ledger(store.run, process, windows, shares.of)
+        ledger = Ledger(store.run, process, windows, shares)
         now = time.monotonic()
         account = Account(Tally(), Tally().plus(now - 20.0, seed), ever)
         known = {"away_s": 0.0, "epoch": "", "seeds_for": "", "paused_s": 0.0, "factor": 1.0}
@@ -333,19 +361,23 @@ async def test_a_report_moves_one_call_within_the_buckets_and_only_where_it_coun
     assert (await ask(epoch=epoch, reports=(write,))).usage == ((1, 2),)
 
 
-async def test_others_yield_to_a_stranger_only_where_its_share_is_not_used_up(door: Door) -> None:
+async def test_others_yield_to_a_stranger_only_where_its_part_is_not_used_up(door: Door) -> None:
     window = Window(Limit(4, 0.5))
     shares = Shares(forward=1.0, refresh=0.5, stranger=0.75)
     ask = partial(door.ask, window=window, shares=shares)
     for _ in range(3):
         assert (await ask("p0", call=True, priority=Priority.STRANGER)).granted
     denied = await ask("p0", call=True, priority=Priority.STRANGER)
-    assert (denied.granted, denied.share_only, denied.writes_only) == (False, True, False)
+    assert (denied.granted, denied.strangers_only) == (False, True)
+    assert not (denied.share_only or denied.writes_only)
     passing = await ask("p1", call=True, priority=Priority.FORWARDED)
     assert passing.granted
     full = await ask("p1", call=True, priority=Priority.FORWARDED)
     assert (full.granted, full.share_only) == (False, False)
     await asyncio.sleep(denied.wait_s + 0.02)
+    again = await ask("p0", call=True, priority=Priority.STRANGER)
+    assert (again.granted, again.strangers_only) == (False, False)
+    await asyncio.sleep(again.wait_s + 0.02)
     yields = await ask("p1", call=True, priority=Priority.FORWARDED)
     assert (yields.granted, yields.wait_s, yields.share_only) == (False, 0.1, False)
     assert (await ask("p0", call=True, priority=Priority.STRANGER)).granted
@@ -355,7 +387,7 @@ async def test_one_that_left_is_on_no_list(door: Door) -> None:
     await door.ask("p0")
     assert (await door.ask("p1")).processes == ("p0", "p1")
     store = RemoteStore(door.client, KEYSPACE, process="p0", timeout_s=2.0)
-    leaving = Ledger(store.run, "p0", (ACCOUNTED,), lambda priority: 1.0)
+    leaving = Ledger(store.run, "p0", (ACCOUNTED,), Shares(1.0, 1.0, 1.0))
     told = Told(0.0, "", "", 0.0, 1.0, (Account(Tally(), Tally(), 0),))
     assert (await leaving.ask(SPACE, None, told, 0.0, leaving=True)).processes == ("p1",)
     assert (await door.ask("p1")).processes == ("p1",)

@@ -208,14 +208,62 @@ def test_no_priority_takes_the_use_of_a_limit_above_its_share_and_members_have_a
     alone, now = Book(accounted, shares, "p0"), 1_000.0
     alone.hear(answer(usage=[(0, 0)] * 2), alone.tell(now), now, now)
     alone.lose(now)
+    strangers = [Tally(), Tally()]
     for priority, write, gap in calls:
         now += gap * 0.2
         applying = [i for i, window in enumerate(accounted) if write or not window.writes_only]
         used = alone.used(now)
         verdict = alone.decide(priority, write, now, now)
         room = [used[i] < accounted[i].allows(shares.of(priority)) for i in applying]
+        theirs = [tally.at(now, w.keep_s()) for w, tally in zip(accounted, strangers, strict=True)]
+        if priority is Priority.STRANGER:
+            room += [theirs[i].used < accounted[i].allows(shares.stranger) for i in applying]
         assert verdict.granted is all(room)
+        if verdict.granted and priority is Priority.STRANGER:
+            for i in applying:
+                strangers[i] = theirs[i].plus(accounted[i].end(now), 1)
         if not verdict.granted:
             full = [i for i in applying if used[i] >= accounted[i].allows()]
-            assert full or verdict.share_only
-            assert priority is not Priority.INTERACTIVE or not verdict.share_only
+            assert full or verdict.share_only or verdict.strangers_only
+            part = verdict.share_only or verdict.strangers_only
+            assert priority is not Priority.INTERACTIVE or not part
+
+
+@settings(max_examples=50)
+@given(
+    calls=st.integers(2, 40),
+    shares=st.builds(Shares, positive, positive, positive),
+    first=st.sampled_from([Priority.STRANGER, Priority.FORWARDED]),
+    gaps=st.lists(st.integers(1, 12), min_size=20, max_size=40),
+)
+def test_neither_strangers_nor_calls_passed_through_keep_the_others_out_however_many_they_are(
+    calls: int, shares: Shares, first: Priority, gaps: list[int]
+) -> None:
+    window = Window(Limit(calls, 1.0))
+    alone, now = Book((window,), shares, "p0"), 1_000.0
+    alone.hear(answer(usage=[(0, 0)]), alone.tell(now), now, now)
+    alone.lose(now)
+    flooding = [first]
+    granted: list[tuple[float, Priority]] = []
+    joined = now
+    for step, gap in enumerate(gaps * 4):
+        now += gap / 40
+        if step == len(gaps):
+            flooding, joined = [Priority.STRANGER, Priority.FORWARDED], now
+        for priority in flooding:  # in this order whoever waits is asked for
+            while (verdict := alone.decide(priority, False, now, now)).granted:
+                verdict.grant.sent(now)
+                granted.append((now, priority))
+    # One call stays longest: until its bucket, as late as it may be sent, has left.
+    longest_s = window.keep_s() + 2 * window.bucket_s + HOLD_S + max(gaps) / 40
+    recent = [priority for at, priority in granted if at > now - longest_s]
+    level, part = window.allows(shares.forward), window.allows(shares.stranger)
+    if first is Priority.FORWARDED:
+        at_once = granted.count((joined, Priority.STRANGER))
+        assert at_once >= min(part, window.allows(shares.of(Priority.STRANGER)) - level)
+    if now - joined > longest_s:
+        assert recent.count(Priority.STRANGER) >= part
+        assert recent.count(Priority.FORWARDED) >= level - part
+    if first is Priority.STRANGER:
+        theirs = [at for at, priority in granted if priority is Priority.STRANGER]
+        assert most_in_any_window(theirs, 1.0) <= part

@@ -102,7 +102,7 @@ def stage(own_redis: RedisServer, quiet: None) -> Iterator[Stage]:
 @pytest.mark.timeout(400 if EXAMPLES is None else 7200)
 def test_isolation_and_freshness_hold_whatever_happens(stage: Stage) -> None:
     examples = settings(
-        max_examples=int(EXAMPLES or 50),
+        max_examples=int(EXAMPLES or 40),
         stateful_step_count=40,
         derandomize=EXAMPLES is None,
         database=None,

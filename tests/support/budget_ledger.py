@@ -47,13 +47,14 @@ def raw(
     wait_ms: int = 0,
     writes_only: bool = False,
     share_only: bool = False,
+    strangers_only: bool = False,
     paused_ms: int = 0,
     windows: int = 1,
     used: int = 0,
     names: Sequence[str] = ("p0",),
 ) -> list[Any]:
     """An answer as the script gives it."""
-    scope = int(writes_only) + 2 * int(share_only)
+    scope = int(writes_only) + 2 * int(share_only) + 4 * int(strangers_only)
     head = [status, wait_ms, scope, paused_ms, 1000, 1000, 0, 100, b"e1", b"1000000"]
     return [*head, *(used, used) * windows, *(name.encode() for name in names)]
 

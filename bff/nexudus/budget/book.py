@@ -10,6 +10,7 @@ from typing import Final
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
 from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.budget.ledger import Account, Heard, Report, Told
+from bff.nexudus.budget.strangers import Strangers
 from bff.nexudus.budget.strictness import Strictness, refusal_of
 from bff.nexudus.budget.verdict import Verdict
 from bff.nexudus.budget.windows import (
@@ -58,6 +59,7 @@ class Book:
         self._trip_at = 0.0
         none = [Tally()] * len(windows)
         self._known, self._own, self._untold, self._assumed = none[:], none[:], none[:], none[:]
+        self._strangers = Strangers(windows, shares.stranger)
         self._ever = [0] * len(windows)
         self._told = [0] * len(windows)
         self._reports: tuple[Report, ...] = ()
@@ -194,8 +196,9 @@ class Book:
 
     # grants
 
-    def granted(self, heard: Heard, write: bool) -> Grant:
+    def granted(self, heard: Heard, write: bool, priority: Priority) -> Grant:
         """What the ledger gave; that it was sent is told with the next question."""
+        self._strangers.count(priority, write, heard.asked_at)
         epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
 
         def sent(now: float) -> None:
@@ -223,20 +226,26 @@ class Book:
     def decide(self, priority: Priority, write: bool, now: float, wall: float) -> Verdict:
         """One call out of this process's own share; what it grants is told later."""
         self._trim(now)
-        # Whether of writes only, and whether of those of no greater share only.
-        wait = {(False, False): self.strictness.paused_s(now)}
+        # Whether of writes only, of those of no greater share only, of strangers only.
+        everybody = (False, False, False)
+        waits = [(self.strictness.paused_s(now), everybody)]
         if self.windows and self.processes > 1 and now >= self._settled_at - QUIET_S:
-            wait[False, False] = max(wait[False, False], self._settled_at - now)
+            waits.append((self._settled_at - now, everybody))
+        factor = self.strictness.factor_at(now)
         applying = [i for i, window in enumerate(self.windows) if write or not window.writes_only]
         shared_now = now + self._ledger_ahead_s if self._ledger_ahead_s is not None else wall
         for index in applying:
             own_s = self._own_wait_s(index, priority, now, shared_now)
             least_s = self._own_wait_s(index, Priority.INTERACTIVE, now, shared_now)
-            kind = self.windows[index].writes_only, least_s <= 0
-            wait[kind] = max(wait.get(kind, 0.0), own_s)
-        (writes_only, share_only), longest = max(sorted(wait.items()), key=itemgetter(1))
+            writes_only = self.windows[index].writes_only
+            waits.append((own_s, (writes_only, least_s <= 0, False)))
+            if priority is Priority.STRANGER:
+                part_s = self._strangers.wait_s(index, now, factor, self.processes)
+                waits.append((part_s, (writes_only, False, True)))
+        longest, whose = max(sorted(waits, key=itemgetter(1)), key=itemgetter(0))
         if longest > 0:
-            return Verdict(False, longest, writes_only, share_only)
+            return Verdict(False, longest, *whose)
+        self._strangers.count(priority, write, now)
         left_s = [SENDS_WITHIN_S]
         if self.processes > 1:
             left_s += [

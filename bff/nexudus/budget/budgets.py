@@ -40,7 +40,7 @@ class SpaceBudgets:
         clock: Clock,
     ) -> None:
         windows, shares = config.windows, config.shares
-        services = Services(Ledger(run, process, windows, shares.of), clock)
+        services = Services(Ledger(run, process, windows, shares), clock)
         self._clock = clock
         self._beating: asyncio.Task[None] | None = None
         self._spaces = {

@@ -8,12 +8,12 @@
 -- without, 9 epoch it knows, 10 epoch that its seeds are for, 11 ms of pause it saw, 12 factor
 -- (thousandths) after that, 13 stretch of the spacing (thousandths), 14 the time (ms) after which
 -- nobody waits for the answer, 15 HOLD, 16 number of windows, 17 of reports, 18 to 21 the share of
--- each priority (thousandths); then for each window its name, whether it is of writes, ms of a bucket
+-- each priority (thousandths), 22 strangers' own part; then for each window its name, whether it is of writes, ms of a bucket
 -- (0: spacing), of the window, of its margin, calls, and how many it had counted of the epoch that it
 -- knows; then reports: (time until which the grant was held, whether it writes, ms since it was sent)
 -- in threes; then (window, 1 if a seed, ms ago, calls) in fours.
 -- Returns {0 wait | 1 granted | 2 use your share, ms to wait, who does (+1: only writes, +2: only
--- those of no greater share), ms of pause (negative: since its end), factor, stretch, ms until settled,
+-- those of no greater share, +4: only strangers), ms of pause (negative: since its end), factor, stretch, ms until settled,
 -- ms since the grant before, epoch, now, (used, ever counted) of each window, processes...}; only
 -- {3, now} if nobody waits for it.
 local YOUNG, SETTLE, BLINK, LIVE, KEEP = 2500, 1000, 100, 12000, 90000000
@@ -22,7 +22,7 @@ local REGAINED, RELAXED, WIDEST, AGAIN = 50 / 30000, 90000, 4000, 30
 
 local process, priority, write = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local hold, count, reports = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
-local SHARES, FIRST, FIELDS = 18, 22, 7
+local SHARES, STRANGER, OWN, FIRST, FIELDS = 18, 1, 22, 23, 7
 local function text(number) return string.format('%.0f', number) end
 
 local names = {
@@ -42,6 +42,7 @@ for i = 1, count do
   names[#names + 1] = name .. '#'
   names[#names + 1] = name .. '+'
   names[#names + 1] = name .. '@'
+  names[#names + 1] = name .. '~'
 end
 
 local time = redis.call('TIME')
@@ -78,7 +79,7 @@ if tonumber(ARGV[11]) > 0 then pause = math.max(pause, now + tonumber(ARGV[11]))
 since = math.max(now, pause)
 
 for i, w in ipairs(windows) do
-  local at = fixed + 1 + (i - 1) * 4
+  local at = fixed + 1 + (i - 1) * 5
   w.entries, w.used, w.ever = got[at] or '', tonumber(got[at + 1] or 0), tonumber(got[at + 2] or 0)
   w.seeded = tonumber(got[at + 3] or -1)
   w.keep = w.length + w.margin
@@ -90,6 +91,13 @@ for i, w in ipairs(windows) do
     w.used, head = w.used - tonumber(calls), after
   end
   w.entries = string.sub(w.entries, head)
+  -- Strangers' calls among them, from when they were granted: a share is no limit of Nexudus.
+  w.theirs, w.strangers = '', 0
+  for ends, calls in string.gmatch(got[at + 4] or '', '(%d+):(%d+) ') do
+    if now < tonumber(ends) + w.keep then
+      w.theirs, w.strangers = w.theirs .. ends .. ':' .. calls .. ' ', w.strangers + tonumber(calls)
+    end
+  end
 end
 
 local function bucket_end(w, at)
@@ -168,32 +176,41 @@ local function allowed(w, share)
   return math.max(1, math.floor(w.calls * share * factor / 1000000))
 end
 
+local own = tonumber(ARGV[OWN])
 local function read_fits(p)
   for _, w in ipairs(windows) do
     if not w.writes and w.used >= allowed(w, tonumber(ARGV[SHARES + p])) then return false end
+    if p == STRANGER and w.bucket > 0 and not w.writes and w.strangers >= allowed(w, own) then return false end
   end
   return true
 end
 
--- The longest wait of all calls, of writes, of those of no greater share, of both.
-local status, wait, waits, scope, yields = 0, 0, { 0, 0, 0, 0 }, 0, false
+local function until_left(entries, leaving)
+  for ends, calls in string.gmatch(entries, '(%d+):(%d+) ') do
+    leaving = leaving - tonumber(calls)
+    if leaving <= 0 then return tonumber(ends) end
+  end
+end
+
+-- The longest wait of all calls, of writes, of those of no greater share, of both; of strangers only
+-- and of their writes.
+local status, wait, waits, scope, yields = 0, 0, { 0, 0, 0, 0, 0, 0 }, 0, false
 local share = priority >= 0 and tonumber(ARGV[SHARES + priority]) or 1000
 for _, w in ipairs(windows) do
-  local leaving = w.used + 1 - allowed(w, share)
-  if leaving > 0 and (write or not w.writes) then
-    for ends, calls in string.gmatch(w.entries, '(%d+):(%d+) ') do
-      leaving = leaving - tonumber(calls)
-      if leaving <= 0 then
-        local needed = tonumber(ends) + w.keep - now
-        -- One that is on its way is reported soon, and not later than it was held for.
-        if w.bucket == 0 and tonumber(ends) > now + 1 then
-          needed = math.max(math.min(needed, AGAIN), needed - hold)
-        end
-        local whose = 1 + (w.writes and 1 or 0) + (w.used < allowed(w, 1000) and 2 or 0)
-        waits[whose] = math.max(waits[whose], needed)
-        break
-      end
+  local leaving, writes = w.used + 1 - allowed(w, share), w.writes and 1 or 0
+  local ends = leaving > 0 and (write or not w.writes) and until_left(w.entries, leaving)
+  if ends then
+    local needed = ends + w.keep - now
+    -- One that is on its way is reported soon, and not later than it was held for.
+    if w.bucket == 0 and ends > now + 1 then
+      needed = math.max(math.min(needed, AGAIN), needed - hold)
     end
+    local whose = 1 + writes + (w.used < allowed(w, 1000) and 2 or 0)
+    waits[whose] = math.max(waits[whose], needed)
+  end
+  leaving = w.strangers + 1 - allowed(w, own)
+  if priority == STRANGER and w.bucket > 0 and leaving > 0 and (write or not w.writes) then
+    waits[5 + writes] = math.max(waits[5 + writes], until_left(w.theirs, leaving) + w.keep - now)
   end
 end
 waits[1] = math.max(waits[1], pause - now)
@@ -216,16 +233,22 @@ elseif wait <= 0 and priority >= 0 then
   if yields then wait = YIELD else status = 1 end
 end
 
+local function plus_one(entries, ends)
+  local before, calls = string.match(entries, '^(.*)' .. ends .. ':(%d+) $')
+  if before then return before .. ends .. ':' .. text(tonumber(calls) + 1) .. ' ' end
+  return entries .. ends .. ':1 '
+end
+
 local gap = now - granted
 if status == 1 then
   granted = now
   for _, w in ipairs(windows) do
     if write or not w.writes then
-      local ends = text(bucket_end(w, now + hold))
-      local before, calls = string.match(w.entries, '^(.*)' .. ends .. ':(%d+) $')
-      if before then w.entries = before .. ends .. ':' .. text(tonumber(calls) + 1) .. ' '
-      else w.entries = w.entries .. ends .. ':1 ' end
+      w.entries = plus_one(w.entries, text(bucket_end(w, now + hold)))
       w.used, w.ever = w.used + 1, w.ever + 1
+      if priority == STRANGER and w.bucket > 0 then
+        w.theirs = plus_one(w.theirs, text(bucket_end(w, now)))
+      end
     end
   end
 end
@@ -259,6 +282,10 @@ for _, w in ipairs(windows) do
   for suffix, value in pairs({ [''] = w.entries, ['#'] = text(w.used), ['+'] = text(w.ever) }) do
     kept[#kept + 1] = w.name .. suffix
     kept[#kept + 1] = value
+  end
+  if w.bucket > 0 then
+    kept[#kept + 1] = w.name .. '~'
+    kept[#kept + 1] = w.theirs
   end
   if w.seeded >= 0 then
     kept[#kept + 1] = w.name .. '@'

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bff.errors import StoreUnavailable
 from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.windows import HOLD_S, Tally, Window
+from bff.nexudus.budget.windows import HOLD_S, Shares, Tally, Window
 
 RunScript = Callable[[str, str, Sequence[str], Sequence[str | bytes | int]], Awaitable[list[Any]]]
 """`(space, script, names of keys, arguments)`; raises StoreUnavailable."""
@@ -83,7 +83,7 @@ class Heard:
     """The answer, but for TooLate. `usage`: calls that count and calls ever counted, by window.
 
     `granted` is None where each process is to use its own share, for `settling_s` from now.
-    `writes_only` and `share_only`: as in `verdict.Verdict`.
+    `writes_only`, `share_only` and `strangers_only`: as in `verdict.Verdict`.
     `asked_at`: monotonic seconds. `gap_s`: since the grant before. `paused_s`: negative when over.
     """
 
@@ -101,6 +101,7 @@ class Heard:
     usage: tuple[tuple[int, int], ...]
     processes: tuple[str, ...]
     asked_at: float = 0.0
+    strangers_only: bool = False
 
 
 class TooLate(StoreUnavailable):
@@ -119,7 +120,7 @@ class Ledger:
         run: RunScript,
         process: str,
         windows: tuple[Window, ...],
-        shares: Callable[[Priority], float],
+        shares: Shares,
     ) -> None:
         self._run = run
         self.process = process
@@ -161,7 +162,8 @@ class Ledger:
         yield _HOLD_MS
         yield len(self.windows)
         yield len(told.reports)
-        yield from (math.floor(self.shares(each) * 1000 + 1e-6) for each in Priority)
+        parts = (*(self.shares.of(each) for each in Priority), self.shares.stranger)
+        yield from (math.floor(part * 1000 + 1e-6) for part in parts)
 
     def _windows(self, told: Told) -> Iterator[str | int]:
         for window, account in zip(self.windows, told.accounts, strict=True):
@@ -211,6 +213,7 @@ def heard(answer: Sequence[Any], windows: int, asked_at: float = 0.0) -> Heard:
         wait_s=wait / 1000,
         writes_only=scope & 1 == 1,
         share_only=scope & 2 == 2,
+        strangers_only=scope & 4 == 4,
         paused_s=paused / 1000,
         factor=max(1, factor) / 1000,
         stretch=max(1000, stretch) / 1000,

@@ -18,7 +18,7 @@ from bff.nexudus.budget.conversation import Conversation
 from bff.nexudus.budget.ledger import Asking, Heard, Ledger
 from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
 from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
-from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for
+from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for, passed_by
 
 log = structlog.get_logger("bff.budget")
 
@@ -188,16 +188,14 @@ class SpaceBudget:
 
     def _ahead(self, urgency: Urgency, arrival: float = math.inf) -> tuple[int, int]:
         """(Calls, writes among them) that go first whatever happens."""
-        passing = self.book.shares.passed_by(urgency.priority)
-        return self._waiting.ahead(urgency, arrival, passing)
+        return self._waiting.ahead(urgency, arrival, passed_by(urgency.priority))
 
     def _head(self, now: float) -> Caller | None:
         return self._waiting.head(self._denials.passed_over(now))
 
     def _give(self, grant: Grant) -> None:
         """To whoever is next now and can use it; without takers, lost."""
-        passing = not_for(grant, self.book.shares)
-        while (caller := self._waiting.head(passing)) is not None:
+        while (caller := self._waiting.head(not_for(grant))) is not None:
             self._waiting.leave(caller)
             if caller.waits:
                 caller.turn.set_result(grant)
@@ -290,7 +288,7 @@ class SpaceBudget:
             return
         self._denials.note(priority, verdict, now)
         self._turn_away(now)
-        if not (verdict.writes_only or verdict.share_only):
+        if not verdict.partial:
             await self._rest(verdict.wait_s)
 
     async def _ask(self, head: Caller, now: float) -> Verdict:
@@ -310,8 +308,9 @@ class SpaceBudget:
                 priority, head.write, self._clock.monotonic(), self._clock.wall()
             )
         if heard.granted:
-            return Verdict(True, grant=self.book.granted(heard, head.write))
-        return Verdict(False, heard.wait_s, heard.writes_only, heard.share_only)
+            return Verdict(True, grant=self.book.granted(heard, head.write, priority))
+        whose = heard.writes_only, heard.share_only, heard.strangers_only
+        return Verdict(False, heard.wait_s, *whose)
 
     async def _heard(self, asking: Asking | None) -> Heard | None:
         self._report_due = False

@@ -19,13 +19,20 @@ class Verdict:
     """A grant, or how long the call waits, and all of its priority or a lower one with it.
 
     `writes_only`: reads might go. `share_only`: calls that have a greater share might.
+    `strangers_only`: all but strangers might.
     """
 
     granted: bool
     wait_s: float = 0.0
     writes_only: bool = False
     share_only: bool = False
+    strangers_only: bool = False
     grant: Grant = field(default_factory=Grant, compare=False)
+
+    @property
+    def partial(self) -> bool:
+        """Whether others might go."""
+        return self.writes_only or self.share_only or self.strangers_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +59,17 @@ class Denials:
 
     def __init__(self, shares: Shares) -> None:
         self._shares = shares
-        self._said: dict[tuple[bool, bool], Denied] = {}
+        self._said: dict[tuple[bool, bool, bool], Denied] = {}
 
     def note(self, priority: Priority, verdict: Verdict, now: float) -> None:
         """A call of this priority was denied."""
-        if verdict.share_only:
+        if verdict.strangers_only:
+            bound = frozenset({Priority.STRANGER})
+        elif verdict.share_only:
             bound = self._shares.no_greater_than(priority)
         else:
             bound = frozenset(each for each in Priority if each >= priority)
-        kind = verdict.writes_only, verdict.share_only
+        kind = verdict.writes_only, verdict.share_only, verdict.strangers_only
         self._said[kind] = Denied(bound, now, verdict.wait_s)
 
     def clear(self) -> None:
@@ -72,7 +81,7 @@ class Denials:
         return max(
             (
                 denied.wait_s(priority, now)
-                for (writes_only, _), denied in self._said.items()
+                for (writes_only, *_), denied in self._said.items()
                 if write or not writes_only
             ),
             default=0.0,
@@ -92,6 +101,6 @@ class Denials:
         return min((denied.left_s(now) for _, denied in self._partial(now)), default=0.0)
 
     def _partial(self, now: float) -> Iterator[tuple[bool, Denied]]:
-        for (writes_only, share_only), denied in self._said.items():
-            if (writes_only or share_only) and denied.left_s(now) > 0:
-                yield writes_only, denied
+        for kind, denied in self._said.items():
+            if any(kind) and denied.left_s(now) > 0:
+                yield kind[0], denied

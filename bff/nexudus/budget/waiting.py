@@ -12,7 +12,6 @@ from typing import Final
 
 from bff.clock import Clock
 from bff.nexudus.budget.contract import Grant, Priority, Urgency
-from bff.nexudus.budget.windows import Shares
 
 Kind = tuple[Priority, bool]
 """A priority, and whether writes."""
@@ -31,11 +30,18 @@ async def nap(clock: Clock, delay_s: float, changed: asyncio.Event) -> None:
         woken.cancel()
 
 
-def not_for(grant: Grant, shares: Shares) -> frozenset[Kind]:
-    """Who cannot use it: a read's is none for a write, nor one for those whose own share is less
-    than that of whoever it was asked for, in spite of their priority."""
-    passed = shares.passed_by(grant.priority)
-    return frozenset(kind for kind in KINDS if kind[0] in passed or (kind[1] and not grant.write))
+def not_for(grant: Grant) -> frozenset[Kind]:
+    """Who cannot use it: a read's is none for a write, nor for a stranger one that was not counted
+    as a stranger's."""
+    uncounted = () if grant.priority is Priority.STRANGER else (Priority.STRANGER,)
+    return frozenset(
+        each for each in KINDS if each[0] in uncounted or (each[1] and not grant.write)
+    )
+
+
+def passed_by(priority: Priority) -> tuple[Priority, ...]:
+    """Those that go first, unless their own part is used up while there is room for this one."""
+    return (Priority.STRANGER,) if priority > Priority.STRANGER else ()
 
 
 Place = tuple[Priority, float, int]

@@ -164,19 +164,23 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Part of each limit up to which calls of lower priority may use it, all calls counted."""
+    """Part of each limit up to which calls of lower priority may use it, all calls counted.
+
+    Of strangers `stranger` bounds their own calls. All counted they have half of what `forward`
+    leaves too: otherwise calls passed through could keep the use of a limit above theirs for ever.
+    """
 
     forward: float
     refresh: float
     stranger: float
 
     def of(self, priority: Priority) -> float:
-        """A lower priority has no more than a higher one, but that strangers may have less."""
+        """All calls counted; a lower priority has no more than a higher one."""
         match priority:
             case Priority.INTERACTIVE:
                 return 1.0
             case Priority.STRANGER:
-                return self.stranger
+                return max(self.stranger, (1 + self.forward) / 2)
             case Priority.FORWARDED:
                 return self.forward
             case Priority.BACKGROUND:
@@ -188,8 +192,3 @@ class Shares:
         """Those for whom no room is left where there is none for this one."""
         own = self.of(priority)
         return frozenset(each for each in Priority if self.of(each) <= own)
-
-    def passed_by(self, priority: Priority) -> tuple[Priority, ...]:
-        """Those that go first, unless their share is used up while there is room for this one."""
-        own = self.of(priority)
-        return tuple(each for each in Priority if each < priority and self.of(each) < own)

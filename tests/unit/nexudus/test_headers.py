@@ -120,12 +120,12 @@ def test_pitfall_16_a_name_that_is_no_token_does_not_pass(name: bytes) -> None:
     assert downward([(name, b"v")]) == []
 
 
-@pytest.mark.parametrize("name", NEVER_UP)
+@pytest.mark.parametrize("name", sorted(NEVER_UP))
 def test_pitfall_16_never_goes_up(name: bytes) -> None:
     assert upward([(name, b"v"), (name.title(), b"v"), (name.upper(), b"v")]) == []
 
 
-@pytest.mark.parametrize("name", NEVER_DOWN)
+@pytest.mark.parametrize("name", sorted(NEVER_DOWN))
 def test_never_comes_down(name: bytes) -> None:
     assert downward([(name, b"v"), (name.title(), b"v")]) == []
 

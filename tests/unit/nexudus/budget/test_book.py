@@ -174,23 +174,35 @@ def test_background_has_the_smaller_share_of_a_share() -> None:
     assert count == 5
 
 
-def test_strangers_have_a_share_of_a_share_which_others_pass() -> None:
+def test_strangers_have_a_part_of_their_own_and_others_pass_them_when_it_is_used_up() -> None:
     mine = book(MINUTE, WRITES)
     told_of(mine, 0, 0, names=("p0",))
     mine.lose(NOW)
     wait = mine.least_wait_s
-    assert wait(Priority.STRANGER, False, (29, 0), NOW) == 0.0
-    assert wait(Priority.STRANGER, False, (30, 0), NOW) == 60.0
+    assert wait(Priority.STRANGER, False, (37, 0), NOW) == 0.0
+    assert wait(Priority.STRANGER, False, (38, 0), NOW) == 60.0
     granted = [mine.decide(Priority.STRANGER, False, NOW, NOW).granted for _ in range(31)]
     assert granted == [True] * 30 + [False]
     denied = mine.decide(Priority.STRANGER, False, NOW, NOW)
-    assert (denied.share_only, denied.writes_only) == (True, False)
+    assert (denied.share_only, denied.writes_only, denied.strangers_only) == (False, False, True)
     granted = [mine.decide(Priority.FORWARDED, True, NOW, NOW).granted for _ in range(7)]
     assert granted == [True] * 6 + [False]
     assert mine.decide(Priority.FORWARDED, True, NOW, NOW).share_only
     assert grants(mine, NOW) == 4
-    full = mine.decide(Priority.STRANGER, False, NOW, NOW)
-    assert (full.share_only, full.writes_only) == (False, False)
+    assert not mine.decide(Priority.STRANGER, False, NOW, NOW).partial
+
+
+def test_the_part_of_strangers_is_divided_and_what_the_ledger_gave_them_is_of_it() -> None:
+    mine = book(MINUTE, SPACING)
+    heard = answer(usage=[(0, 0)] * 2, names=PEERS, now_s=NOW, asked_at=NOW)
+    mine.hear(heard, mine.tell(NOW), NOW, NOW)
+    for priority in (Priority.STRANGER, Priority.STRANGER, Priority.FORWARDED):
+        mine.granted(heard, False, priority)
+    assert mine._strangers.wait_s(1, NOW, 1.0, 1) == 0.0
+    for processes, granted in ((1, 30), (4, 7), (40, 1)):
+        assert (mine._strangers.wait_s(0, NOW, 1.0, processes) > 0) is (granted <= 2)
+    assert mine._strangers.wait_s(0, NOW, 0.1, 2) > 0
+    assert mine._strangers.wait_s(0, NOW + 62.0, 0.1, 2) == 0.0
 
 
 def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> None:
@@ -365,7 +377,8 @@ def test_where_processes_take_turns_a_grant_ends_with_its_turn() -> None:
 def test_that_a_call_was_sent_is_told_once_and_again_only_if_that_failed() -> None:
     mine = book(SPACING)
     told_of(mine, 0)
-    grant = mine.granted(answer(usage=[(1, 1)], now_s=5_000.0, asked_at=NOW), True)
+    heard = answer(usage=[(1, 1)], now_s=5_000.0, asked_at=NOW)
+    grant = mine.granted(heard, True, Priority.FORWARDED)
     assert grant.until == NOW + SENDS_WITHIN_S
     grant.sent(NOW + 0.02)
     grant.sent(NOW + 0.2)

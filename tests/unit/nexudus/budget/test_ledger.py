@@ -22,7 +22,7 @@ FINE = (0, 0, 0, 1000, 1000, 0, 0)
 
 def ledger(answer: Sequence[Any]) -> tuple[Ledger, ScriptedLedger]:
     script = ScriptedLedger(lambda args: list(answer))
-    return Ledger(script, "p0", WINDOWS, Shares(0.9, 0.5, 0.75).of), script
+    return Ledger(script, "p0", WINDOWS, Shares(0.9, 0.5, 0.75)), script
 
 
 async def test_a_question_names_the_call_and_what_else_waits() -> None:
@@ -30,9 +30,9 @@ async def test_a_question_names_the_call_and_what_else_waits() -> None:
     await door.ask("s", Asking(Priority.BACKGROUND, True, 1.5, (0, 1, 2)), TOLD, 100.0)
     [args] = script.asked
     assert args[:16] == ["p0", 3, 1, 1500, 0, 1, 2, 0, "e1", "", 0, 1000, 1000, 0, 300, 2]
-    assert args[16:21] == [0, 1000, 750, 900, 500]
-    assert args[21:28] == ["cs100", 0, 0, 100, 25, 1, 0]
-    assert args[28:] == ["wb60000", 1, 1000, 60000, 600, 60, 0]
+    assert args[16:22] == [0, 1000, 950, 900, 500, 750]
+    assert args[22:29] == ["cs100", 0, 0, 100, 25, 1, 0]
+    assert args[29:] == ["wb60000", 1, 1000, 60000, 600, 60, 0]
 
 
 async def test_what_is_told_has_ages_and_says_which_is_a_seed() -> None:
@@ -44,7 +44,7 @@ async def test_what_is_told_has_ages_and_says_which_is_a_seed() -> None:
     [args] = script.asked
     assert args[:12] == ["p0", -1, 0, 0, 0, 0, 0, 1250, "e1", "e2", 2000, 800]
     assert args[12:17] == [1500, 5_000_250, 300, 2, 1]
-    assert args[35:] == [4_999_800, 1, 99, 2, 0, 500, 2, 2, 0, -300, 1, 2, 1, 60_000, 7]
+    assert args[36:] == [4_999_800, 1, 99, 2, 0, 500, 2, 2, 0, -300, 1, 2, 1, 60_000, 7]
 
 
 async def test_one_that_leaves_says_so() -> None:
@@ -54,11 +54,11 @@ async def test_one_that_leaves_says_so() -> None:
 
 
 async def test_an_answer_is_read_as_it_was_meant() -> None:
-    head = [0, 40, 3, 2_000, 800, 1_250, 150, 130, b"e1", b"1700000000123"]
+    head = [0, 40, 7, 2_000, 800, 1_250, 150, 130, b"e1", b"1700000000123"]
     answer = [*head, 1, 5, 3, 4, b"p1", b"p0"]
     heard = await ledger(answer)[0].ask("s", None, TOLD, 7.0)
     assert (heard.granted, heard.wait_s) == (False, 0.04)
-    assert (heard.writes_only, heard.share_only) == (True, True)
+    assert (heard.writes_only, heard.share_only, heard.strangers_only) == (True, True, True)
     assert (heard.paused_s, heard.factor, heard.settling_s) == (2.0, 0.8, 0.15)
     assert (heard.stretch, heard.gap_s, heard.asked_at) == (1.25, 0.13, 7.0)
     assert (heard.epoch, heard.now_s) == ("e1", 1_700_000_000.123)

@@ -185,19 +185,19 @@ async def test_writes_that_wait_for_their_own_limits_let_reads_pass(desk: Desk) 
     assert write.done()
 
 
-async def test_strangers_that_have_used_up_their_share_are_passed_by_calls_with_a_greater_one(
+async def test_strangers_that_have_used_up_their_part_are_passed_by_calls_that_are_passed_on(
     desk: Desk,
 ) -> None:
-    desk.answers = [raw(0, wait_ms=8_000, share_only=True), raw(1)]
+    desk.answers = [raw(0, wait_ms=8_000, strangers_only=True), raw(1)]
     strangers = [await desk.call(Priority.STRANGER) for _ in range(12)]
     assert desk.ledger.questions == 1
     forwarded = await desk.call(Priority.FORWARDED, write=True)
     assert forwarded.result().priority is Priority.FORWARDED
     assert (await desk.call(Priority.FORWARDED, within_s=0.5)).exception() is None
     assert (await desk.call(Priority.INTERACTIVE, within_s=0.5)).exception() is None
-    assert refusal(await desk.call(Priority.BACKGROUND, within_s=2.0)).retry_after_s == 8
-    assert desk.ledger.questions == 4
-    assert [int(args[1]) for args in desk.ledger.asked] == [1, 2, 2, 0]
+    assert (await desk.call(Priority.BACKGROUND, within_s=0.5)).exception() is None
+    assert refusal(await desk.call(Priority.STRANGER, within_s=2.0)).retry_after_s == 8
+    assert [int(args[1]) for args in desk.ledger.asked] == [1, 2, 2, 0, 3]
     assert desk.ledger.asked[-1][4:7] == [0, 12, 0]
     assert not any(task.done() for task in strangers)
     await desk.time.advance(1.0)
@@ -205,7 +205,7 @@ async def test_strangers_that_have_used_up_their_share_are_passed_by_calls_with_
 
 
 async def test_what_was_asked_for_another_is_not_a_strangers(desk: Desk) -> None:
-    desk.answers = [raw(0, wait_ms=900, share_only=True), raw(1)]
+    desk.answers = [raw(0, wait_ms=900, strangers_only=True), raw(1)]
     strange = await desk.call(Priority.STRANGER)
     desk.ledger.gate.clear()
     gone = await desk.call(Priority.FORWARDED)
@@ -214,6 +214,18 @@ async def test_what_was_asked_for_another_is_not_a_strangers(desk: Desk) -> None
     await settled()
     assert desk.ledger.questions == 2
     assert not strange.done()
+
+
+async def test_where_a_share_is_used_up_the_next_call_is_a_strangers(desk: Desk) -> None:
+    desk.answers = [raw(0, wait_ms=400, share_only=True)]
+    forwarded = [await desk.call(Priority.FORWARDED) for _ in range(3)]
+    strange = await desk.call(Priority.STRANGER)
+    assert desk.ledger.questions == 2
+    desk.answers = [raw(1), raw(0, wait_ms=400, share_only=True)]
+    await desk.time.advance(0.41)
+    assert strange.done()
+    assert not any(task.done() for task in forwarded)
+    assert [int(args[1]) for args in desk.ledger.asked] == [2, 1, 1, 2]
 
 
 async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: Desk) -> None:
@@ -375,7 +387,7 @@ async def test_the_next_is_asked_for_when_the_last_was_sent_and_that_is_told_wit
     await settled()
     assert len(desk.ledger.asked) == desk.ledger.questions == 2
     assert desk.ledger.asked[-1][16] == 1
-    assert desk.ledger.asked[-1][28:31] == [1_000_300, 0, 5]
+    assert desk.ledger.asked[-1][29:32] == [1_000_300, 0, 5]
     await desk.time.advance(0.111)
     assert second.done()
     assert desk.ledger.questions == 3

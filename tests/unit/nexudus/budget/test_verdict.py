@@ -36,8 +36,9 @@ def test_what_was_denied_holds_for_those_below_and_is_believed_for_a_second() ->
 @pytest.mark.parametrize(
     ("priority", "also"),
     [
-        (Priority.STRANGER, {Priority.STRANGER, Priority.BACKGROUND}),
-        (Priority.FORWARDED, {Priority.STRANGER, Priority.FORWARDED, Priority.BACKGROUND}),
+        (Priority.STRANGER, {Priority.STRANGER, Priority.FORWARDED, Priority.BACKGROUND}),
+        (Priority.FORWARDED, {Priority.FORWARDED, Priority.BACKGROUND}),
+        (Priority.BACKGROUND, {Priority.BACKGROUND}),
     ],
 )
 def test_a_share_that_is_used_up_holds_for_no_greater_one(
@@ -50,13 +51,27 @@ def test_a_share_that_is_used_up_holds_for_no_greater_one(
     assert said.passed_over(NOW + 0.4) == set()
 
 
+def test_what_holds_for_strangers_only_is_said_besides_what_holds_for_a_share() -> None:
+    said = denials(Priority.FORWARDED, 0.4, share_only=True)
+    said.note(Priority.STRANGER, Verdict(False, 0.9, strangers_only=True), NOW)
+    assert said.wait_s(Priority.STRANGER, False, NOW) == pytest.approx(0.9)
+    assert said.wait_s(Priority.FORWARDED, False, NOW) == pytest.approx(0.4)
+    assert said.next_s(NOW) == pytest.approx(0.4)
+    later = NOW + 0.5
+    strangers = {(Priority.STRANGER, write) for write in (False, True)}
+    assert said.passed_over(later) == strangers
+    said.note(Priority.BACKGROUND, Verdict(False, 0.4, share_only=True), later)
+    below = {(Priority.BACKGROUND, write) for write in (False, True)}
+    assert said.passed_over(later) == strangers | below
+
+
 def test_writes_that_wait_for_their_own_limits_are_passed_over_by_reads() -> None:
     said = denials(Priority.STRANGER, 5.0, writes_only=True)
     assert said.wait_s(Priority.FORWARDED, False, NOW) == 0.0
     assert said.wait_s(Priority.FORWARDED, True, NOW) == 5.0
     below = set(Priority) - {Priority.INTERACTIVE}
     assert said.passed_over(NOW) == {(each, True) for each in below}
-    said.note(Priority.STRANGER, Verdict(False, 3.0, share_only=True), NOW)
+    said.note(Priority.STRANGER, Verdict(False, 3.0, strangers_only=True), NOW)
     assert said.wait_s(Priority.STRANGER, True, NOW) == 5.0
     assert said.wait_s(Priority.STRANGER, False, NOW) == 3.0
     assert (Priority.FORWARDED, False) not in said.passed_over(NOW)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.nexudus.budget.contract import Grant, Priority, Urgency
-from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, not_for
-from bff.nexudus.budget.windows import Shares
+from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, not_for, passed_by
 
 WRITES = {kind for kind in KINDS if kind[1]}
 
@@ -98,10 +97,17 @@ async def test_a_caller_waits_until_its_turn() -> None:
 
 
 def test_a_grant_is_for_whoever_could_have_had_it() -> None:
-    shares = Shares(forward=0.9, refresh=0.5, stranger=0.75)
     forwarded = Grant(write=True, priority=Priority.FORWARDED)
     strangers = {(Priority.STRANGER, False), (Priority.STRANGER, True)}
-    assert not_for(forwarded, shares) == strangers
-    assert not_for(Grant(priority=Priority.FORWARDED), shares) == strangers | WRITES
-    for priority in set(Priority) - {Priority.FORWARDED}:
-        assert not_for(Grant(write=True, priority=priority), shares) == set()
+    assert not_for(forwarded) == strangers
+    assert not_for(Grant(priority=Priority.INTERACTIVE)) == strangers | WRITES
+    assert not_for(Grant(write=True, priority=Priority.STRANGER)) == set()
+    assert not_for(Grant(priority=Priority.STRANGER)) == WRITES
+
+
+def test_only_strangers_may_be_passed_and_only_by_those_below() -> None:
+    assert {each for each in Priority if passed_by(each)} == {
+        Priority.FORWARDED,
+        Priority.BACKGROUND,
+    }
+    assert passed_by(Priority.FORWARDED) == (Priority.STRANGER,)

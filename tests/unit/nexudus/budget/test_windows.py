@@ -39,12 +39,12 @@ def test_a_share_and_a_factor_lower_a_limit_but_one_call_is_always_possible() ->
     ("priority", "share"),
     [
         (Priority.INTERACTIVE, 1.0),
-        (Priority.STRANGER, 0.4),
+        (Priority.STRANGER, 0.8),
         (Priority.FORWARDED, 0.6),
         (Priority.BACKGROUND, 0.6),
     ],
 )
-def test_a_lower_priority_has_a_greater_share_than_strangers_only(
+def test_no_priority_has_a_greater_share_than_a_higher_one(
     priority: Priority, share: float
 ) -> None:
     assert Shares(forward=0.6, refresh=0.9, stranger=0.4).of(priority) == share
@@ -54,13 +54,12 @@ def test_background_has_its_own_share() -> None:
     assert SHARES.of(Priority.BACKGROUND) == 0.5
 
 
-def test_only_strangers_are_passed_and_only_by_calls_that_are_passed_through() -> None:
-    assert SHARES.passed_by(Priority.FORWARDED) == (Priority.STRANGER,)
-    assert {SHARES.passed_by(each) for each in Priority} == {(), (Priority.STRANGER,)}
-    assert SHARES.passed_by(Priority.BACKGROUND) == ()
-    assert Shares(0.9, 0.5, 0.95).passed_by(Priority.FORWARDED) == ()
-    assert SHARES.no_greater_than(Priority.STRANGER) == {Priority.STRANGER, Priority.BACKGROUND}
-    assert SHARES.no_greater_than(Priority.FORWARDED) == set(Priority) - {Priority.INTERACTIVE}
+def test_where_no_room_is_left_for_one_none_is_left_for_those_below() -> None:
+    assert Shares(0.9, 0.5, 0.99).of(Priority.STRANGER) == 0.99
+    below = set(Priority) - {Priority.INTERACTIVE}
+    assert SHARES.no_greater_than(Priority.STRANGER) == below
+    assert SHARES.no_greater_than(Priority.FORWARDED) == below - {Priority.STRANGER}
+    assert SHARES.no_greater_than(Priority.BACKGROUND) == {Priority.BACKGROUND}
 
 
 def test_calls_that_go_first_cost_a_window_for_each_load_of_them() -> None:
