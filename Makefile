@@ -3,7 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
-JOBS ?= 2
+JOBS ?= 3
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Decided without I/O, so every branch of them can be tested, and is.
 PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff/cache/entry.py,bff/cache/envelope.py,bff/cache/decide.py,bff/cache/endings.py,bff/cache/memory.py,bff/edge/conditional.py,bff/edge/compression.py,bff/edge/caching.py,bff/edge/headers_in.py,bff/edge/problems.py,bff/edge/target.py,bff/spaces.py,bff/limits.py,bff/hooks/verify.py,bff/hooks/events.py,bff/session/principal.py,bff/session/interpret.py,bff/session/wants.py,bff/session/reading.py,bff/session/judging.py,bff/resources.py,bff/nexudus/headers.py,bff/nexudus/answers.py,bff/nexudus/location.py,bff/nexudus/breaker.py,bff/nexudus/retry.py,bff/nexudus/blame.py,bff/nexudus/budget/verdict.py,bff/nexudus/budget/windows.py,bff/nexudus/budget/strictness.py,bff/nexudus/budget/waiting.py,bff/nexudus/budget/book.py,bff/nexudus/budget/config.py,bff/nexudus/budget/ledger.py

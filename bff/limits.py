@@ -32,8 +32,8 @@ class Limit:
         return cls(calls, window_s)
 
     def __str__(self) -> str:
-        for unit, seconds in reversed(_UNIT_S.items()):
-            number = self.window_s / seconds
+        for unit in ("d", "h", "m", "s"):
+            number = self.window_s / _UNIT_S[unit]
             if number >= 1 and abs(number - round(number)) < 1e-9:
                 return f"{self.calls}/{'' if round(number) == 1 else round(number)}{unit}"
         return f"{self.calls}/{self.window_s * 1000:.0f}ms"
