@@ -285,6 +285,8 @@ def main() -> None:
             "BFF_REDIS_URL": server.url,
             "BFF_SECRET": "figures-figures-figures-figures-figures",
             "BFF_LOG_LEVEL": "warning",
+            # What the gateway itself costs, not the pace at which Nexudus may be called.
+            "BFF_BUDGET": "off",
             "BFF_PROFILES_FRESH_S": "3600",
         }
         serve = [*bff, "serve", "--port", str(gateway_port)]
