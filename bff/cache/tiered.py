@@ -167,7 +167,7 @@ class TieredCache:
     async def find(self, space: str, wants: Sequence[Want]) -> Findings:
         """What is held for each want. Never raises: a store that fails holds nothing."""
         ticket = self.memory.ticket()
-        found = [self._in_process(want) for want in wants]
+        found = [self.held(want) for want in wants]
         missing = tuple(want for want, held in zip(wants, found, strict=True) if held is None)
         if not missing:
             return Findings(Ticket(ticket, None), tuple(found))
@@ -176,6 +176,15 @@ class TieredCache:
         stored = await ask(space, missing, ticket)
         rest = iter(stored.values)
         return Findings(stored.ticket, tuple(next(rest) if h is None else h for h in found))
+
+    def held(self, want: Want) -> Found | None:
+        """The copy in process, if it may be served."""
+        if not self.memory_usable:
+            return None
+        held = self.memory.held(want.key, self._clock.monotonic())
+        if held is None or not isinstance(held.value, Entry | Proof):
+            return None
+        return Found(held.value, Tier.L1, held.expires)
 
     async def look(self, space: str, wants: Sequence[Want]) -> Findings:
         """As `find`, past what this process holds: another may have stored something newer."""
@@ -240,10 +249,6 @@ class TieredCache:
         except StoreUnavailable:
             return Ticket(memory, None)
 
-    async def fill(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> bool:
-        """Keep documents of one container; False if overtaken by an invalidation."""
-        return await self.keep(ticket, fills, keep_s) is not Kept.NOWHERE
-
     async def keep(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> Kept:
         """Keep documents of one container in both tiers, in process only if need be."""
         container = fills[0].want.address.container
@@ -265,14 +270,6 @@ class TieredCache:
             return Kept.NOWHERE
         return Kept.EVERYWHERE if shared else Kept.HERE
 
-    def _in_process(self, want: Want) -> Found | None:
-        if not self.memory_usable:
-            return None
-        held = self.memory.held(want.key, self._clock.monotonic())
-        if held is None or not isinstance(held.value, Entry | Proof):
-            return None
-        return Found(held.value, Tier.L1, held.expires)
-
     def _stand_ins(self, wants: Sequence[Want], ticket: int) -> Findings:
         return Findings(Ticket(ticket, None), tuple(self._standing_in(want) for want in wants))
 
@@ -288,7 +285,7 @@ class TieredCache:
 
         A store that is full keeps what it had, and an answer of it may be from before a save.
         """
-        copy = self._in_process(stored.want)
+        copy = self.held(stored.want)
         if copy is not None and copy.value.moment > stored.value.moment:
             return copy
         held = self._held(stored)

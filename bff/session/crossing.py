@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from bff.cache.decide import Verdict
@@ -10,8 +11,8 @@ from bff.cache.flight import Course
 from bff.cache.leadership import Lead, Leadership, Lock, Told
 from bff.cache.tiered import Ticket, Tier, TieredCache
 from bff.errors import UpstreamError, UpstreamTimeout
-from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority, Urgency
+from bff.nexudus.retry import retry_after_s
 from bff.resources import PROFILES
 from bff.session import wants
 from bff.session.interpret import Good, Refusal
@@ -77,7 +78,7 @@ class Crossing:
                         # This process could not call; the others may be able to.
                         lead.ending = Unshared()
                     raise
-                lead.ending = _ending(landing)
+                lead.ending = _ending(landing, self._landings.clock.wall())
                 return landing
         finally:
             unwatch()
@@ -104,22 +105,17 @@ class Crossing:
         return Landing(good, True, Audience.PROVEN, None, Tier.L2), findings.ticket
 
 
-def _ending(landing: Landing) -> Ending:
+def _ending(landing: Landing, wall: float) -> Ending:
     """What the other processes are told: never what Nexudus said."""
     match landing.outcome:
         case Refusal(status=status) as refusal if refusal.is_failure:
-            return Failed(status=status, retry_after_s=_seconds(refusal.answer))
+            wait_s = retry_after_s(refusal.answer.headers, wall)
+            return Failed(
+                status=status, retry_after_s=None if wait_s is None else math.ceil(wait_s)
+            )
         case Good(storable=True) if landing.stored and landing.audience is Audience.PROVEN:
             return Stored() if landing.shared else Unshared()
         case Good(storable=True) if landing.audience is Audience.PROVEN:
             return Nothing()  # overtaken by an invalidation: whoever waits is to ask again
         case _:
             return Unshared()
-
-
-def _seconds(answer: Answer) -> int | None:
-    """A `Retry-After` of seconds; a date is left to whoever calls next."""
-    for value in answer.values(b"retry-after"):
-        if value.isdigit() and len(value) < 6:
-            return int(value)
-    return None

@@ -120,8 +120,6 @@ class Landings:
 
     async def land(self, ask: Ask, ticket: Ticket, urgency: Urgency, course: Course) -> Landing:
         """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
-        if ticket.stamp is None:
-            ticket = await self._cache.begin(ask.principal.space)
         taken_at, fetched_at = self.clock.monotonic(), self.clock.wall()
 
         async def begins() -> None:

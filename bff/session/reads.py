@@ -105,12 +105,7 @@ class Reads:
     async def read(self, ask: Ask) -> Reading | Refusal:
         """One read under the rules. A shared document needs a caller that is or will be proven."""
         want = self._landings.want(ask)
-        wanted = [want]
-        if ask.resource is PROFILES:
-            wanted.append(wants.proof_of(ask.principal))
-        elif want.token is None:
-            wanted.append(wants.own_of(ask))
-        findings = await self._cache.find(ask.principal.space, wanted)
+        findings = await self._cache.find(ask.principal.space, self._wanted(ask, want))
         if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
             return await self.read(ask)
         verdict, reading = self._judged(ask, findings.values)
@@ -132,6 +127,19 @@ class Reads:
     async def refused(self, principal: Principal, *, on_profiles: bool) -> None:
         """Nexudus answered 401: see `Landings.refused`."""
         await self._landings.refused(principal, on_profiles=on_profiles)
+
+    def _wanted(self, ask: Ask, want: Want) -> tuple[Want, ...]:
+        if ask.resource is PROFILES:
+            return want, wants.proof_of(ask.principal)
+        if want.token is not None or self._is_fresh_here(ask, want):
+            return (want,)
+        return want, wants.own_of(ask)
+
+    def _is_fresh_here(self, ask: Ask, want: Want) -> bool:
+        """Whether nothing better can be found: most tokens were told nothing of their own, and to
+        look for that would cost each of their reads a question to the shared store."""
+        policy, now = self._policies[ask.resource.name], self._clock.wall()
+        return judged(ask, self._cache.held(want), None, policy, now)[0] is Verdict.FRESH
 
     def _judged(self, ask: Ask, values: tuple[Found | None, ...]) -> tuple[Verdict, Reading | None]:
         policy, now = self._policies[ask.resource.name], self._clock.wall()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,10 @@ from bff.cache.leadership import LEASE_S, Lead, Tenure, Told
 from bff.errors import StoreUnavailable
 from tests.support.cache_process import trusting, until
 from tests.support.leadership_crowd import (
+    LONG,
     SETTING,
     SHORT,
+    Member,
     Upstream,
     crowd,
     die,
@@ -24,9 +28,35 @@ from tests.support.leadership_crowd import (
     waiting,
 )
 from tests.support.redis_server import RedisServer
-from tests.support.slow_proxy import slow_proxy
+from tests.support.slow_proxy import SlowProxy, slow_proxy
 
 ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def hasty_beside_another(redis_url: str) -> AsyncIterator[tuple[SlowProxy, Member, Member]]:
+    """One that waits 50 ms for Redis, which can be slowed for it alone, and one with time."""
+    hasty = replace(SETTING, timeout_s=0.05)
+    async with (
+        slow_proxy(redis_url) as link,
+        member(link.url, "hasty", setting=hasty, listen_url=redis_url) as one,
+        member(redis_url, "other") as other,
+    ):
+        await trusting(one.process, other.process)
+        yield link, one, other
+
+
+@asynccontextmanager
+async def heard_through_a_link(
+    redis_url: str, tenure: Tenure = LONG
+) -> AsyncIterator[tuple[SlowProxy, Member, Member]]:
+    """A leader, and one whose messages come by a link that can break."""
+    async with (
+        member(redis_url, "leader", tenure) as leader,
+        slow_proxy(redis_url) as link,
+        member(redis_url, "listener", tenure, listen_url=link.url) as listener,
+    ):
+        yield link, leader, listener
 
 
 async def test_a_leader_that_dies_is_replaced_by_one_within_its_lease(redis_url: str) -> None:
@@ -89,13 +119,7 @@ async def test_a_claim_that_is_cancelled_leaves_no_lock(redis_url: str) -> None:
 async def test_a_lock_taken_by_an_answer_that_came_too_late_is_kept_and_released(
     redis_url: str,
 ) -> None:
-    hasty = replace(SETTING, timeout_s=0.05)
-    async with (
-        slow_proxy(redis_url) as link,
-        member(link.url, "hasty", setting=hasty, listen_url=redis_url) as one,
-        member(redis_url, "other") as other,
-    ):
-        await trusting(one.process, other.process)
+    async with hasty_beside_another(redis_url) as (link, one, other):
         lock = await one.lock()
         link.delay_s = lambda: 0.06
         lead = await one.leadership.claim(lock, within_s=1)
@@ -110,13 +134,7 @@ async def test_a_lock_taken_by_an_answer_that_came_too_late_is_kept_and_released
 async def test_a_claim_that_its_own_release_passes_on_the_way_takes_no_lock(
     redis_url: str,
 ) -> None:
-    hasty = replace(SETTING, timeout_s=0.05)
-    async with (
-        slow_proxy(redis_url) as link,
-        member(link.url, "hasty", setting=hasty, listen_url=redis_url) as one,
-        member(redis_url, "other") as other,
-    ):
-        await trusting(one.process, other.process)
+    async with hasty_beside_another(redis_url) as (link, one, other):
         lock = await one.lock()
         link.delay_s = lambda: 0.4
         lead = await one.leadership.claim(lock, within_s=1)
@@ -160,11 +178,7 @@ async def test_pitfall_23_redis_gone_while_they_wait_each_goes_on_by_itself(
 
 async def test_a_wake_up_that_is_lost_costs_no_more_than_the_lease(redis_url: str) -> None:
     tenure = Tenure(lease_s=0.6, renew_s=0.2)
-    async with (
-        member(redis_url, "leader", tenure) as leader,
-        slow_proxy(redis_url) as link,
-        member(redis_url, "deaf", tenure, listen_url=link.url) as deaf,
-    ):
+    async with heard_through_a_link(redis_url, tenure) as (link, leader, deaf):
         await trusting(leader.process, deaf.process)
         upstream = Upstream(delay_s=0.2)
         read = asyncio.create_task(leader.read(upstream))
@@ -180,11 +194,7 @@ async def test_a_wake_up_that_is_lost_costs_no_more_than_the_lease(redis_url: st
 
 
 async def test_whoever_hears_nothing_looks_again_at_short_intervals(redis_url: str) -> None:
-    async with (
-        member(redis_url, "leader") as leader,
-        slow_proxy(redis_url) as link,
-        member(redis_url, "deaf", listen_url=link.url) as deaf,
-    ):
+    async with heard_through_a_link(redis_url) as (link, leader, deaf):
         link.hang()
         await trusting(leader.process)
         upstream = Upstream(gate=asyncio.Event())
@@ -200,11 +210,7 @@ async def test_whoever_hears_nothing_looks_again_at_short_intervals(redis_url: s
 
 
 async def test_a_connection_that_breaks_wakes_who_might_not_be_told(redis_url: str) -> None:
-    async with (
-        member(redis_url, "leader") as leader,
-        slow_proxy(redis_url) as link,
-        member(redis_url, "waiter", listen_url=link.url) as waiter,
-    ):
+    async with heard_through_a_link(redis_url) as (link, leader, waiter):
         await trusting(leader.process, waiter.process)
         with await leader.lead():
             task = await waiting(waiter)

@@ -23,7 +23,7 @@ from bff.cache.memory import Memory
 from bff.cache.remote import RemoteStore
 from bff.cache.secrets import Keyring
 from bff.cache.store import Store
-from bff.cache.tiered import Fill, Ticket, TieredCache, Want
+from bff.cache.tiered import Fill, Kept, Ticket, TieredCache, Want
 from bff.clock import Clock, SystemClock
 
 SPACE = "acme"
@@ -51,7 +51,8 @@ class Process:
     async def fill(
         self, ticket: Ticket, want: Want, value: Entry | Proof, *document_tags: str
     ) -> bool:
-        return await self.cache.fill(ticket, [Fill(want, value, document_tags)], 60.0)
+        kept = await self.cache.keep(ticket, [Fill(want, value, document_tags)], 60.0)
+        return kept is not Kept.NOWHERE
 
     async def get(self, want: Want) -> Entry | Proof | None:
         found = (await self.cache.find(SPACE, [want])).values[0]

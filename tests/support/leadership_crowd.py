@@ -13,7 +13,7 @@ from bff.cache.entry import Entry
 from bff.cache.flight import Flights
 from bff.cache.leadership import Lead, Lock, RedisLeadership, Tenure, Told
 from bff.cache.tasks import end
-from bff.cache.tiered import Fill, Ticket, Want
+from bff.cache.tiered import Ticket, Want
 from bff.clock import SystemClock
 from tests.support.cache_process import SPACE, Process, Setting, entry, process, related, trusting
 from tests.support.manual_time import settled
@@ -106,7 +106,7 @@ class Member:
     async def _fetch(self, lead: Lead, upstream: Upstream, ticket: Ticket, want: Want) -> Entry:
         with lead:
             fetched = await upstream.call()
-            if await self.process.cache.fill(ticket, [Fill(want, fetched, TAGS)], 60.0):
+            if await self.process.fill(ticket, want, fetched, *TAGS):
                 lead.ending = Stored()
             return fetched
 

@@ -14,7 +14,7 @@ from bff.cache.entry import Entry
 from bff.cache.envelope import Binding, Sealer
 from bff.cache.keys import Address, Container, Scope
 from bff.cache.secrets import Keyring
-from bff.cache.tiered import Fill, Found, Tier, Want
+from bff.cache.tiered import Fill, Found, Kept, Tier, Want
 from tests.support.cache_process import (
     KEYSPACE,
     SECRET,
@@ -95,7 +95,7 @@ async def test_a_proof_is_kept_beside_the_list_and_found_as_a_proof(world: World
         Fill(profiles(TOKEN), LIST, LIST.tags),
         Fill(proof(TOKEN), PROOF, ("r:proof", "u:5")),
     ]
-    assert await world.peer.cache.fill(ticket, fills, 60)
+    assert await world.peer.cache.keep(ticket, fills, 60) is Kept.EVERYWHERE
     for tier in (Tier.L2, Tier.L1):
         findings = await world.mine.cache.find(SPACE, [profiles(TOKEN), proof(TOKEN)])
         assert findings.values == (Found(LIST, tier), Found(PROOF, tier))
@@ -287,7 +287,7 @@ async def test_dropping_a_proof_leaves_the_list_and_dropping_the_token_leaves_no
     for tag, left in ((tagging.proof(digest), 1), (tagging.token(digest), 0)):
         ticket = await world.mine.cache.begin(SPACE)
         fills = [Fill(profiles(TOKEN), LIST, LIST.tags), Fill(proof(TOKEN), PROOF, ("u:5",))]
-        assert await world.mine.cache.fill(ticket, fills, 60)
+        assert await world.mine.cache.keep(ticket, fills, 60) is Kept.EVERYWHERE
         world.mine.invalidator.apply(SPACE, frozenset({tag}))
         assert len(world.mine.memory) == left
         await world.mine.invalidator.invalidate(SPACE, frozenset({tag}), "test")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from bff.cache.keys import Container
+from bff.cache.store import Loaded
 from bff.errors import Overloaded, UpstreamDown, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority
@@ -245,3 +248,28 @@ async def test_calls_for_a_token_that_nobody_knows_give_way_to_those_of_members(
     await profiles(session)
     priorities = [urgency.priority for urgency in session.nexudus.urgencies]
     assert priorities == [Priority.STRANGER, Priority.INTERACTIVE]
+
+
+async def test_what_is_fresh_in_process_costs_no_question_to_the_store(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await profiles(session)
+    await session.reads.related(session.caller(), 101)
+    asked: list[object] = []
+    load = session.process.guarded.load
+
+    async def counted(space: str, places: Sequence[tuple[Container, str]]) -> Loaded:
+        asked.append(places)
+        return await load(space, places)
+
+    monkeypatch.setattr(session.process.guarded, "load", counted)
+    for _ in range(3):
+        await profiles(session)
+        reading = await session.reads.related(session.caller(), 101)
+        assert isinstance(reading, Reading)
+        assert reading.outcome is Outcome.HIT
+    assert not asked
+
+    await session.time.advance(300 + 1)
+    await session.reads.related(session.caller(), 101)
+    assert asked, "what is stale may have been overtaken by something of the token's own"
