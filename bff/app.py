@@ -109,16 +109,8 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     )
     admission = _admission(settings, seams, tiers, clock, metrics)
     fetcher = Fetcher(client, table, admission, deadline_s=settings.deadline_s)
-    landings = Landings(
-        tiers.cache, tiers.invalidator, fetcher.fetch, configured.policies(settings), clock
-    )
-    terms = Terms(settings.stale_patience_s, settings.refreshes)
-    crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
-    reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
-    metrics.gauge("bff_refreshing", lambda: tiers.flights.behind)
-    sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
-    landings.scope_of = sharing.scope_of
-    writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
+    session = _session(settings, seams, tiers, fetcher, clock, metrics)
+    reads = session.reads
     receiver = _receiver(settings, tiers, clock)
 
     endpoints = Endpoints(
@@ -130,7 +122,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         deadline_s=settings.deadline_s,
     )
     bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
-    relay = Relay(client, reads, writes, keyring, admission, bounds)
+    relay = Relay(client, reads, session.writes, keyring, admission, bounds)
     names = [space.name for space in table.spaces]
     health = Health(
         tiers.store, tiers.bus, tiers.invalidator, States(admission, names), _ops_token(settings)
@@ -148,12 +140,12 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             await admission.budget.start()
             stack.push_async_callback(admission.budget.aclose)
             stack.push_async_callback(tiers.leadership.aclose)
-            stack.push_async_callback(landings.aclose)
+            stack.push_async_callback(session.landings.aclose)
             stack.push_async_callback(tiers.flights.aclose)
-            await sharing.start(names)
-            stack.push_async_callback(sharing.aclose)
+            await session.sharing.start(names)
+            stack.push_async_callback(session.sharing.aclose)
             stack.push_async_callback(receiver.aclose)
-            stack.push_async_callback(writes.aclose)
+            stack.push_async_callback(session.writes.aclose)
             stack.enter_context(health.serving())
             yield
 
@@ -162,7 +154,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/openapi.json", OpenApiEndpoint()),
-            *_admin(settings, metrics, tiers.invalidator, sharing),
+            *_admin(settings, metrics, tiers.invalidator, session.sharing),
             Route("/hooks/nexudus", hook, methods=["POST"]),
             Route("/hooks/nexudus/{space}", hook, methods=["POST"]),
             Mount("/", Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000)),
@@ -235,6 +227,37 @@ def _tiers(
     return _Tiers(store, cache, flights, invalidator, bus, leadership, process)
 
 
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The cached reads, and what is done by them and for them."""
+
+    landings: Landings
+    reads: Reads
+    sharing: Sharing
+    writes: Writes
+
+
+def _session(
+    settings: Settings,
+    seams: Seams,
+    tiers: _Tiers,
+    fetcher: Fetcher,
+    clock: Clock,
+    metrics: Metrics,
+) -> _Session:
+    landings = Landings(
+        tiers.cache, tiers.invalidator, fetcher.fetch, configured.policies(settings), clock
+    )
+    crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
+    terms = Terms(settings.stale_patience_s, settings.refreshes)
+    reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
+    metrics.gauge("bff_refreshing", lambda: tiers.flights.behind)
+    sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
+    landings.scope_of = sharing.scope_of
+    writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
+    return _Session(landings, reads, sharing, writes)
+
+
 def _sharing(
     settings: Settings, seams: Seams, tiers: _Tiers, reads: Reads, clock: Clock, metrics: Metrics
 ) -> Sharing:
@@ -266,13 +289,11 @@ def _admission(
     settings: Settings, seams: Seams, tiers: _Tiers, clock: Clock, metrics: Metrics
 ) -> Admission:
     names = [space.name for space in settings.space_table.spaces]
-
     budget = SpaceBudgets(
         configured.budget(settings), names, tiers.store.run, process=tiers.process, clock=clock
     )
     chance = seams.chance or random.SystemRandom()
     admission = Admission(budget, configured.admission(settings), clock, chance.random)
-
     admission.observer = Observer(
         called=lambda *of: metrics.count("bff_upstream_calls", *of),
         refused=lambda *of: metrics.count("bff_upstream_refused", *of),

@@ -66,7 +66,7 @@ class CacheSettings(BaseSettings):
         default=50,
         ge=1,
         le=10_000,
-        description="Milliseconds that a request waits for one Redis command.",
+        description="Milliseconds that a request waits for Redis, all its commands together.",
         examples=["20"],
     )
     redis_prefix: str = Field(
