@@ -1,0 +1,101 @@
+"""What happened lately in one process, for operators: bounded, taken away by whoever reports it."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+MOST_EVENTS: Final = 256
+MOST_PROBLEMS: Final = 64
+MOST_SHAPES: Final = 64
+SHAPE_TEXT: Final = 200
+
+
+class EventKind(enum.Enum):
+    """What an event is about."""
+
+    THROTTLED = "throttled"
+    BREAKER = "breaker"
+    STORE = "store"
+    BUS = "bus"
+    SHARING = "sharing"
+    OPERATOR = "operator"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that operators may want to know of. `at`: UTC seconds; `space` may be empty."""
+
+    at: float
+    space: str
+    kind: EventKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSeen:
+    """An answer that was a problem: `type` is the problem's name, or empty for Nexudus' own."""
+
+    at: float
+    space: str
+    route: str
+    status: int
+    type: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeUse:
+    """How one shape was used: `uses` answers of `bytes` in all, which spared `saved` bytes."""
+
+    space: str
+    shape: str
+    uses: int
+    bytes: int
+    saved: int
+
+
+class Journal:
+    """Kept in process until it is taken; when there is too much, the oldest go."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._problems: deque[ProblemSeen] = deque(maxlen=MOST_PROBLEMS)
+        self._shapes: dict[tuple[str, str], ShapeUse] = {}
+
+    def note(self, event: Event) -> None:
+        """Something happened."""
+        self._events.append(event)
+
+    def problem(self, problem: ProblemSeen) -> None:
+        """An answer was a problem."""
+        self._problems.append(problem)
+
+    def shape(self, space: str, shape: str, size: int, saved: int) -> None:
+        """One answer of `size` bytes in a canonical shape, or under the name that it was asked by.
+
+        Of so many different shapes that there is no room, the later ones are not counted.
+        """
+        key = (space, shape[:SHAPE_TEXT])
+        known = self._shapes.get(key)
+        if known is None:
+            if len(self._shapes) >= MOST_SHAPES:
+                return
+            known = ShapeUse(*key, 0, 0, 0)
+        self._shapes[key] = ShapeUse(*key, known.uses + 1, known.bytes + size, known.saved + saved)
+
+    def take(self) -> tuple[tuple[Event, ...], tuple[ProblemSeen, ...]]:
+        """Events and problems since the last time."""
+        taken = tuple(self._events), tuple(self._problems)
+        self._events.clear()
+        self._problems.clear()
+        return taken
+
+    def take_shapes(self) -> tuple[ShapeUse, ...]:
+        """Uses since the last time."""
+        taken = tuple(self._shapes.values())
+        self._shapes.clear()
+        return taken
