@@ -10,7 +10,7 @@ PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check figures soak simulate lock clean
+.PHONY: help setup setup-test run test check bench figures soak simulate lock clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: setup-test  ## Lint, formatting and types
 
 figures: setup-test  ## Measure sizes, added latency and warm throughput (a minute; wants wrk)
 	@$(BIN)/python -m tests.bench.figures
+
+bench: setup-test  ## The gateway beside its peers (wants wrk, nginx, varnish, node; under ten minutes)
+	@$(BIN)/python -m tests.bench
 
 soak: setup-test  ## Random faults under load, ten minutes; SOAK_S=60 SOAK_SEED=1
 	@$(BIN)/python -m tests.soak

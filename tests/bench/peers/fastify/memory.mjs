@@ -1,0 +1,33 @@
+// A session route as a Node team would write it: finished answers in a Map, by token hash and shape.
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import Fastify from 'fastify'
+
+const body = readFileSync(process.env.BENCH_BODY)
+const token = process.env.BENCH_TOKEN
+const hash = text => createHash('sha256').update(text).digest('base64')
+const etag = `"${hash(body).slice(0, 22)}"`
+const headers = {
+  'content-type': 'application/json; charset=utf-8',
+  'content-encoding': 'br',
+  'cache-control': 'private, no-cache',
+  vary: 'Authorization, Accept-Encoding, Origin',
+  'cache-status': 'cache; hit',
+  etag,
+}
+
+const answers = new Map([
+  [hash(token), new Map([['', { body, etag, headers, expires: Date.now() + 3_600_000 }]])],
+])
+
+const app = Fastify({ logger: false, exposeHeadRoutes: false })
+app.get('/session/bootstrap', (request, reply) => {
+  const given = request.headers.authorization
+  if (!given?.startsWith('Bearer ')) return reply.code(401).send()
+  const found = answers.get(hash(given.slice(7)))?.get(request.query._shape ?? '')
+  if (!found || found.expires < Date.now()) return reply.code(404).send()
+  reply.headers(found.headers)
+  if (request.headers['if-none-match'] === found.etag) return reply.code(304).send()
+  return reply.send(found.body)
+})
+await app.listen({ port: Number(process.env.PORT), host: '127.0.0.1' })
