@@ -26,14 +26,14 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from bff import configured
+from bff import __version__, configured
 from bff.cache import tags
 from bff.cache.bus import Bus, Listener, LocalBus, RedisBus
 from bff.cache.connect import connect, connect_for_messages
 from bff.cache.envelope import Sealer
 from bff.cache.flight import Flights
 from bff.cache.guarded import GuardedStore
-from bff.cache.invalidation import Invalidator, Reach
+from bff.cache.invalidation import Invalidator
 from bff.cache.keys import KeySpace
 from bff.cache.leadership import Leadership, LocalLeadership, RedisLeadership
 from bff.cache.memory import Memory
@@ -55,13 +55,14 @@ from bff.edge.respond import Responder
 from bff.edge.routes import Front
 from bff.hooks.events import Affected
 from bff.hooks.receive import WebhookReceiver
-from bff.nexudus.admission import Admission, Observer
+from bff.nexudus.admission import Admission
 from bff.nexudus.budget.budgets import SpaceBudgets
-from bff.nexudus.client import NexudusClient, open_pools
+from bff.nexudus.client import open_pools
 from bff.nexudus.states import States
 from bff.observe import logs
-from bff.observe.metrics import Metrics
-from bff.ops.admin import Admin
+from bff.observe.tracing import open_tracer
+from bff.observed import Observed
+from bff.operated import Operated, OperatorTerms, Watched
 from bff.ops.health import Health
 from bff.session.bootstrap import Bootstrap
 from bff.session.crossing import Crossing
@@ -72,6 +73,7 @@ from bff.session.sharing import Sampling, Sharing
 from bff.session.writes import Writes
 from bff.settings import Settings, load
 from bff.shape import DEFAULTS, NamedShapes
+from bff.traced.parts import Parts
 
 log = structlog.get_logger("bff.app")
 
@@ -99,33 +101,53 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     """Wire the gateway. Nothing is connected before the lifespan starts."""
     seams = seams or Seams()
     clock = seams.clock or SystemClock()
-    table, metrics, keyring = settings.space_table, Metrics(), Keyring(settings.secret_keys)
-    tiers = _tiers(settings, seams.redis, clock, metrics, keyring)
-    client = NexudusClient(
+    parts = Parts(open_tracer(on=settings.traces == "on"))
+    table, keyring = settings.space_table, Keyring(settings.secret_keys)
+    names = [space.name for space in table.spaces]
+    observed = Observed(clock, names)
+    metrics = observed.metrics
+    tiers = _tiers(settings, seams.redis, clock, observed, keyring, parts)
+    client = parts.client(
         seams.transport or open_pools(settings.max_connections),
         configured.timeouts(settings),
         clock,
         shared=len(table.spaces) > 1,
     )
-    admission = _admission(settings, seams, tiers, clock, metrics)
+    admission = _admission(settings, seams, tiers, clock)
+    observed.admission(admission)
     fetcher = Fetcher(client, table, admission, deadline_s=settings.deadline_s)
-    session = _session(settings, seams, tiers, fetcher, clock, metrics)
-    reads = session.reads
+    session = _session(settings, seams, tiers, fetcher, clock)
+    observed.session(session.reads, session.sharing)
+    reads, responder = session.reads, Responder(tiers.cache, clock, metrics)
+    responder.on_shaped = observed.journal.shape
     receiver = _receiver(settings, tiers, clock)
 
+    understanding = Understanding(keyring, NamedShapes({**DEFAULTS, **settings.shapes}))
     endpoints = Endpoints(
         reads,
         Bootstrap(reads),
-        Responder(tiers.cache, clock, metrics),
-        Understanding(keyring, NamedShapes({**DEFAULTS, **settings.shapes})),
+        responder,
+        understanding,
         metrics,
         deadline_s=settings.deadline_s,
     )
+    operated = Operated(
+        configured.operators(settings),
+        Watched(
+            tiers.process, tiers.cache, tiers.flights, tiers.invalidator, tiers.bus,
+            admission, session.landings, reads, session.sharing,
+        ),
+        OperatorTerms(
+            table, understanding, settings.deadline_s, settings.log_level, logs.set_level
+        ),
+        observed,
+        clock,
+    )  # fmt: skip
+    operated.hears(endpoints)
     bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
     relay = Relay(client, reads, session.writes, keyring, admission, bounds)
-    names = [space.name for space in table.spaces]
     health = Health(
-        tiers.store, tiers.bus, tiers.invalidator, States(admission, names), _ops_token(settings)
+        tiers.store, tiers.bus, tiers.invalidator, States(admission, names), operated.operators
     )
     hook = HookEndpoint(receiver, table)
 
@@ -133,12 +155,16 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         """Start inner before outer; stop in reverse."""
         async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(parts.sending())
+            observed.sampler.start(__version__)
+            stack.push_async_callback(observed.sampler.aclose)
             stack.push_async_callback(tiers.store.aclose)
             stack.push_async_callback(client.aclose)
             await tiers.bus.start()
             stack.push_async_callback(tiers.bus.aclose)
             await admission.budget.start()
             stack.push_async_callback(admission.budget.aclose)
+            await stack.enter_async_context(operated.reporting())
             stack.push_async_callback(tiers.leadership.aclose)
             stack.push_async_callback(session.landings.aclose)
             stack.push_async_callback(tiers.flights.aclose)
@@ -154,13 +180,16 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
             Route("/openapi.json", OpenApiEndpoint()),
-            *_admin(settings, metrics, tiers.invalidator, session.sharing),
+            *operated.routes(),
             Route("/hooks/nexudus", hook, methods=["POST"]),
             Route("/hooks/nexudus/{space}", hook, methods=["POST"]),
             Mount("/", Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000)),
         ],
         middleware=[
-            Middleware(ExchangeMiddleware, clock, metrics),
+            Middleware(
+                ExchangeMiddleware, clock, metrics, observed.journal.problem, settings.log_sample
+            ),
+            *parts.layers(),
             *configured.cors(settings),
             Middleware(ProblemMiddleware),
             Middleware(SpaceMiddleware, table),
@@ -184,10 +213,16 @@ class _Tiers:
     bus: Bus
     leadership: Leadership
     process: str
+    parts: Parts
 
 
 def _tiers(
-    settings: Settings, redis: Redis | None, clock: Clock, metrics: Metrics, keyring: Keyring
+    settings: Settings,
+    redis: Redis | None,
+    clock: Clock,
+    observed: Observed,
+    keyring: Keyring,
+    parts: Parts,
 ) -> _Tiers:
     url = settings.redis_url.get_secret_value()
     process = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
@@ -198,18 +233,15 @@ def _tiers(
         timeout_s=settings.redis_timeout_ms / 1000,
     )
     store, memory, flights = (
-        GuardedStore(remote, clock),
+        GuardedStore(parts.store(remote), clock),
         Memory(settings.l1_bytes),
-        Flights(settings.max_waiting),
+        parts.flights(settings.max_waiting),
     )
 
-    def observe(space: str, cause: str, reach: Reach) -> None:
-        extent = "everywhere" if reach.everywhere else "stored" if reach.stored else "pending"
-        metrics.count("bff_invalidations", space, cause, extent)
-
-    invalidator = Invalidator(store, memory, flights, observe)
+    observed.tiers(store, memory, flights)
+    invalidator = Invalidator(store, memory, flights)
     sealer = Sealer(keyring, os.urandom)
-    cache = TieredCache(store, memory, sealer, clock, settings.l1_max_age_s, settings.stand_in_s)
+    cache = parts.cache(store, memory, sealer, clock, settings.l1_max_age_s, settings.stand_in_s)
     bus: Bus = LocalBus()
     leadership: Leadership = LocalLeadership()
     if not settings.embedded:
@@ -218,13 +250,8 @@ def _tiers(
         bus = shared = RedisBus(connect_for_messages(url), remote, names, listener, clock)
         leadership = RedisLeadership(store, shared, clock)
     cache.bus = invalidator.bus = bus
-    metrics.gauge("bff_l1_bytes", lambda: memory.used_bytes)
-    metrics.gauge("bff_l1_items", lambda: len(memory))
-    metrics.gauge("bff_store_available", lambda: float(store.available))
-    metrics.gauge("bff_bus_trusted", lambda: float(bus.trusted))
-    metrics.gauge("bff_flights", lambda: len(flights))
-    metrics.gauge("bff_flight_waiters", lambda: flights.waiters)
-    return _Tiers(store, cache, flights, invalidator, bus, leadership, process)
+    observed.bus(bus, invalidator)
+    return _Tiers(store, cache, flights, invalidator, bus, leadership, process, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +265,7 @@ class _Session:
 
 
 def _session(
-    settings: Settings,
-    seams: Seams,
-    tiers: _Tiers,
-    fetcher: Fetcher,
-    clock: Clock,
-    metrics: Metrics,
+    settings: Settings, seams: Seams, tiers: _Tiers, fetcher: Fetcher, clock: Clock
 ) -> _Session:
     landings = Landings(
         tiers.cache, tiers.invalidator, fetcher.fetch, configured.policies(settings), clock
@@ -251,20 +273,18 @@ def _session(
     crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
     terms = Terms(settings.stale_patience_s, settings.refreshes)
     reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
-    metrics.gauge("bff_refreshing", lambda: tiers.flights.behind)
-    sharing = _sharing(settings, seams, tiers, reads, clock, metrics)
+    sharing = _sharing(settings, seams, tiers, reads, clock)
     landings.scope_of = sharing.scope_of
     writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
     return _Session(landings, reads, sharing, writes)
 
 
 def _sharing(
-    settings: Settings, seams: Seams, tiers: _Tiers, reads: Reads, clock: Clock, metrics: Metrics
+    settings: Settings, seams: Seams, tiers: _Tiers, reads: Reads, clock: Clock
 ) -> Sharing:
     chance = seams.chance or random.SystemRandom()
     sampling = Sampling(settings.sentinel_rate, chance.random)
     sharing = Sharing(tiers.store, tiers.invalidator, reads, sampling, clock)
-    sharing.observe = lambda space, outcome: metrics.count("bff_comparisons", space, outcome)
     if settings.related_scope == "token":
         sharing.set_by_hand(space.name for space in settings.space_table.spaces)
     reads.on_shared_hit = sharing.sample
@@ -272,35 +292,13 @@ def _sharing(
     return sharing
 
 
-def _admin(
-    settings: Settings, metrics: Metrics, invalidator: Invalidator, sharing: Sharing
-) -> list[Route]:
-    token = _ops_token(settings)
-    if not token:
-        return []
-    return Admin(token, metrics, invalidator, sharing, settings.space_table).routes()
-
-
-def _ops_token(settings: Settings) -> str:
-    return settings.ops_token.get_secret_value() if settings.ops_token else ""
-
-
-def _admission(
-    settings: Settings, seams: Seams, tiers: _Tiers, clock: Clock, metrics: Metrics
-) -> Admission:
+def _admission(settings: Settings, seams: Seams, tiers: _Tiers, clock: Clock) -> Admission:
     names = [space.name for space in settings.space_table.spaces]
     budget = SpaceBudgets(
         configured.budget(settings), names, tiers.store.run, process=tiers.process, clock=clock
     )
     chance = seams.chance or random.SystemRandom()
-    admission = Admission(budget, configured.admission(settings), clock, chance.random)
-    admission.observer = Observer(
-        called=lambda *of: metrics.count("bff_upstream_calls", *of),
-        refused=lambda *of: metrics.count("bff_upstream_refused", *of),
-        retried=lambda *of: metrics.count("bff_upstream_retries", *of),
-        turned=lambda *of: metrics.count("bff_breaker_changes", *of),
-    )
-    return admission
+    return tiers.parts.admission(budget, configured.admission(settings), clock, chance.random)
 
 
 def _receiver(settings: Settings, tiers: _Tiers, clock: Clock) -> WebhookReceiver:

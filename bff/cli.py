@@ -10,20 +10,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from bff import __version__
+from bff import __version__, cli_operators
+from bff.cli_operators import DOCTOR_TOKEN, AsJson
 from bff.errors import SettingsError
 from bff.terminal import CommandFailed, complain, print_table, say
 
 if TYPE_CHECKING:
     from bff.settings import Settings
     from bff.spaces import Space
-
-DOCTOR_TOKEN: Final = "BFF_DOCTOR_TOKEN"  # noqa: S105 - the name of a variable
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +34,6 @@ app = typer.Typer(
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Port, else BFF_PORT.")]
 Parent = Annotated[int | None, typer.Option(hidden=True, help="Ends when this process does.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def main() -> None:
@@ -80,6 +78,7 @@ def serve(
     import structlog  # noqa: PLC0415
 
     from bff.observe import logs  # noqa: PLC0415
+    from bff.observe.tracing import open_tracer  # noqa: PLC0415
     from bff.serve import Plan, end_with  # noqa: PLC0415
     from bff.serve import serve as serve_plan  # noqa: PLC0415
     from bff.settings import load  # noqa: PLC0415
@@ -97,6 +96,7 @@ def serve(
         drain_s=settings.drain_s,
     )
     settings.check_workers(plan.workers)
+    open_tracer(on=settings.traces == "on")  # or a worker after the other would say what is missing
     logs.configure(settings.log_level, settings.log_format)
     structlog.get_logger("bff.server").info(
         "starting",
@@ -234,49 +234,7 @@ def examine(
         raise typer.Exit(1)
 
 
-@app.command()
-def purge(  # noqa: PLR0913, PLR0917 - the options
-    url: Annotated[str, typer.Option(help="Origin of the gateway.")] = "http://127.0.0.1:8080",
-    space: Annotated[str, typer.Option(help="Space, where several are served.")] = "",
-    user: Annotated[int | None, typer.Option(min=1, help="Lists of this user id.")] = None,
-    coworker: Annotated[
-        int | None, typer.Option(min=1, help="Whatever shows this coworker id.")
-    ] = None,
-    token_digest: Annotated[
-        str, typer.Option(help="What is kept for one token, by its digest.")
-    ] = "",
-    everything: Annotated[bool, typer.Option("--everything", help="The whole space.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --everything.")] = False,
-    ops_token: Annotated[
-        str, typer.Option(envvar="BFF_OPS_TOKEN", help="The operator token.", show_default=False)
-    ] = "",
-) -> None:
-    """Drop what a running gateway has cached, in all its processes, and say how far that got."""
-    from bff.purge import purge as purge_at  # noqa: PLC0415
-
-    chosen = {
-        "user": user,
-        "coworker": coworker,
-        "token": token_digest or None,
-        "everything": everything or None,
-    }
-    asked: dict[str, object] = {name: value for name, value in chosen.items() if value is not None}
-    if len(asked) != 1:
-        raise typer.BadParameter(
-            "give exactly one of --user, --coworker, --token-digest and --everything."
-        )
-    if not ops_token:
-        raise typer.BadParameter("it is missing.", param_hint="--ops-token or BFF_OPS_TOKEN")
-    if everything and not yes:
-        typer.confirm(f"Drop everything cached at {url}?", abort=True)
-    if space:
-        asked["space"] = space
-    purged = purge_at(url, ops_token, asked)
-    typer.echo(f"{purged.space}: {purged.what} purged.")
-    if not purged.stored:
-        raise CommandFailed("Redis is away: it is dropped there as soon as it returns.")
-    if not purged.everywhere:
-        raise CommandFailed("Not every process has confirmed; those stop trusting their copies.")
+cli_operators.add_to(app)
 
 
 def _environment() -> dict[str, str]:

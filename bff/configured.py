@@ -12,6 +12,7 @@ from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.client import Timeouts
 from bff.nexudus.retry import RetryPolicy
+from bff.ops.operators import Operator, Role
 from bff.session.reading import Policy
 from bff.settings import Settings
 
@@ -51,7 +52,13 @@ def budget(settings: Settings) -> BudgetConfig:
         forward_share=settings.budget_forward_share,
         stranger_share=settings.budget_stranger_share,
         enabled=settings.budget == "on",
+        processes=max(settings.budget_processes, settings.workers),
     )
+
+
+def operators(settings: Settings) -> list[Operator]:
+    """Who may look, and who may act."""
+    return [Operator(each.name, Role(each.role), each.token) for each in settings.operators]
 
 
 def policies(settings: Settings) -> dict[str, Policy]:

@@ -8,7 +8,9 @@ BffError
 │   ├── HeaderError           400  a header is repeated or malformed
 │   ├── CredentialsError      401  a malformed or wrong bearer token
 │   │   └── MissingCredentials 401  none at all
+│   ├── RoleError             403  an operator whose role does not suffice
 │   ├── TargetError           404  a path that is never forwarded (`..`, `%2f`, `//`, NUL)
+│   ├── UnknownRequest        404  no process remembers the request that is to be explained
 │   ├── RequestStalled        408  the request body stopped arriving
 │   ├── BodyTooLarge          413  the request body passes BFF_MAX_BODY
 │   └── UnknownHost           421  the Host names no configured space
@@ -80,8 +82,16 @@ class MissingCredentials(CredentialsError):
     """No bearer token; its challenge carries no error code (RFC 6750 §3.1)."""
 
 
+class RoleError(RequestError):
+    """An operator may not do this; the token is a right one."""
+
+
 class TargetError(RequestError):
     """A request target that is never forwarded."""
+
+
+class UnknownRequest(RequestError):
+    """No process remembers a request that an operator asks about."""
 
 
 class RequestStalled(RequestError):

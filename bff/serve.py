@@ -29,6 +29,7 @@ from granian.server.mp import MPServer
 from starlette.types import ASGIApp
 
 from bff.serve_hosted import Hosted
+from bff.serve_metrics import counting_together, forget
 from bff.terminal import CommandFailed
 
 Loader = Callable[[], ASGIApp]
@@ -78,7 +79,8 @@ def serve(plan: Plan) -> None:
         after_in_child=_end_on_sigterm_only,
     )
     try:
-        server.serve(target_loader=partial(load, plan.factory, os.getpid()), wrap_loader=False)
+        with counting_together(plan.workers):
+            server.serve(target_loader=partial(load, plan.factory, os.getpid()), wrap_loader=False)
     except SystemExit:
         # A worker that is stopped by others at the same time is gone before it is expected to be.
         if not server.interrupt_signal:
@@ -153,17 +155,19 @@ class Server(MPServer):
     drain_s = 0.0
 
     def shutdown(self, exit_code: int = 0) -> None:
-        if self.interrupt_signal and self.drain_s:
+        if self.interrupt_signal:
             for worker in self.wrks:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.inner.pid, _DRAIN)
-            self.main_loop_interrupt.clear()
-            self.main_loop_interrupt.wait(self.drain_s)
+            if self.drain_s:
+                self.main_loop_interrupt.clear()
+                self.main_loop_interrupt.wait(self.drain_s)
         super().shutdown(exit_code)  # type: ignore[no-untyped-call]
 
     def _serve_loop(self, spawn_target: Callable[..., None], target_loader: Loader) -> None:
         """Returns to end it all. granian's own forgets who was replaced when another one ends."""
         replaced: dict[int, float] = {}
+        living = {worker.inner.pid for worker in self.wrks}
         while True:
             self.main_loop_interrupt.wait()
             # First, or what comes while we look would be lost.
@@ -179,6 +183,8 @@ class Server(MPServer):
                 replaced[index] = now
                 self.interrupt_children.pop(0)
                 self._respawn_workers([index], spawn_target, target_loader)
+            known, living = living, {worker.inner.pid for worker in self.wrks}
+            forget(known - living)
 
 
 def _server(plan: Plan, address: str) -> Server:

@@ -7,6 +7,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+IS_STOPPING: Final = "bff.is_stopping"
+"""In the ASGI `state` of every request: says whether the server is about to stop, also later."""
 STOPPING: Final = "bff.stopping"
 """In the ASGI `state` of a request once the server is about to stop."""
 _CLOSE: Final = (b"connection", b"close")
@@ -32,12 +34,18 @@ class Hosted:
         """
         self.stopping = True
 
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called; answers that go on and on end by it."""
+        return self.stopping
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        state = scope.setdefault("state", {})
+        state[IS_STOPPING] = self.is_stopping
         if self.stopping:
-            scope.setdefault("state", {})[STOPPING] = True
+            state[STOPPING] = True
         call = _Call(self, receive, send)
         try:
             await self._app(scope, call.receive, call.send)

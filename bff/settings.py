@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from bff.errors import Fault, SettingsError
 from bff.settings_catalogue import Catalogue
+from bff.settings_operators import OPS, OperatorToken
 from bff.settings_sources import Reading, Source, read_sources, variable
 from bff.settings_values import EVERY_SPACE
 from bff.spaces import SpaceTable
@@ -67,6 +68,13 @@ class Settings(Catalogue):
         """The space's own webhook secret, else the common one; empty if there is neither."""
         found = self.webhook_secret.get(space_name) or self.webhook_secret.get(EVERY_SPACE)
         return found.get_secret_value().encode() if found else b""
+
+    @property
+    def operators(self) -> tuple[OperatorToken, ...]:
+        """All of them; the one of BFF_OPS_TOKEN, who is called `ops` and may act, first."""
+        if self.ops_token is None:
+            return self.ops_tokens
+        return (OperatorToken(OPS, "act", self.ops_token), *self.ops_tokens)
 
     def source_of(self, name: str) -> Source:
         """Where a field's value came from."""
@@ -169,6 +177,7 @@ def _conflicts(settings: Settings, reading: Reading, refused: frozenset[str]) ->
     if shared and not settings.secret and "secret" not in refused and reading.whole:
         faults.append(_fault("secret", "is missing, and a shared Redis needs it"))
     faults += _unknown_webhook_spaces(settings)
+    faults += _two_of_one(settings)
     return tuple(faults)
 
 
@@ -183,3 +192,15 @@ def _unknown_webhook_spaces(settings: Settings) -> tuple[Fault, ...]:
         if name not in known
     ]
     return (_fault("webhook_secret", "; ".join(reasons)),) if reasons else ()
+
+
+def _two_of_one(settings: Settings) -> tuple[Fault, ...]:
+    """BFF_OPS_TOKEN is one more operator: neither its name nor its token is another's."""
+    if settings.ops_token is None:
+        return ()
+    reasons = []
+    if any(each.name == OPS for each in settings.ops_tokens):
+        reasons.append(f"names the operator {OPS}, which is the one of BFF_OPS_TOKEN")
+    if any(each.token == settings.ops_token for each in settings.ops_tokens):
+        reasons.append("holds the token of BFF_OPS_TOKEN too")
+    return (_fault("ops_tokens", "; ".join(reasons)),) if reasons else ()

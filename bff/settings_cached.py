@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bff import settings_values as read
+from bff.settings_operators import Operators
 from bff.settings_sources import PREFIX
 from bff.settings_types import (
     Fraction,
@@ -86,8 +87,14 @@ class CacheSettings(BaseSettings):
     ops_token: Annotated[SecretStr | None, BeforeValidator(read.read_ops_token)] = Field(
         default=None,
         description="Bearer token of 16 or more characters for /metrics and /ops, which are "
-        "absent without it.",
+        "absent without it and BFF_OPS_TOKENS. It is that of the operator `ops`, who may act.",
         examples=["$(openssl rand -hex 24)"],
+    )
+    ops_tokens: Operators = Field(
+        default=(),
+        description="Several operators, `name:role=token` separated by commas (a table in the "
+        "file): `read` sees figures and explanations, `act` also purges, pauses and sets levels.",
+        examples=["grafana:read=$(openssl rand -hex 24),jane:act=$(openssl rand -hex 24)"],
     )
     webhook_secret: WebhookSecrets = Field(
         default_factory=_empty,

@@ -102,10 +102,20 @@ class Catalogue(CacheSettings):
         examples=["0.8"],
     )
     budget_stranger_share: Annotated[Fraction, Field(gt=0, le=1)] = Field(
-        default=0.75,
-        description="Part of each limit that calls of members whose token Nexudus has not accepted "
-        "lately may use up, others not included: such tokens may be invented.",
+        default=0.5,
+        description="Part of each limit that calls with a token that Nexudus has not accepted "
+        "lately may use up, others not included: it may be invented. Once such a call is answered "
+        "with a document it is no longer among them.",
         examples=["0.6"],
+    )
+    budget_processes: Whole = Field(
+        default=4,
+        ge=1,
+        le=10_000,
+        description="Gateway processes that call a space, those of all machines together: a "
+        "process that has not reached Redis since its start takes that part of each limit. Never "
+        "fewer than BFF_WORKERS.",
+        examples=["2"],
     )
     retries: Whole = Field(
         default=2,
@@ -145,6 +155,18 @@ class Catalogue(CacheSettings):
             description="json, console, or auto: console on a terminal, else json.",
             examples=["json"],
         )
+    )
+    log_sample: Annotated[Fraction, Field(ge=0, le=1)] = Field(
+        default=1,
+        description="Part, 0 to 1, of the requests that went well and were quick that get a log "
+        "line; all others always do.",
+        examples=["0.1"],
+    )
+    traces: Switch = Field(
+        default="off",
+        description="Whether OpenTelemetry traces are made (on, off); needs `pip install "
+        "bff[otel]`, and OTEL_EXPORTER_OTLP_ENDPOINT says where they go.",
+        examples=["on"],
     )
     host: Annotated[str, BeforeValidator(read.read_bind_host)] = Field(
         default="127.0.0.1", description="The address to listen on.", examples=["::1"]

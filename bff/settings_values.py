@@ -26,7 +26,8 @@ EVERY_SPACE: Final = "*"
 """The key of a webhook secret that holds for all spaces; never the name of one."""
 
 _SECRET_CHARACTERS: Final = 32
-_OPS_TOKEN = re.compile(r"[!-~]{16,}")
+# What a bearer can be (RFC 6750 §2.1): no caller could present anything else.
+_OPS_TOKEN = re.compile(r"(?=.{16})[A-Za-z0-9._~+/-]+=*")
 _PER_SPACE = re.compile(r"([a-z0-9.:-]+)=(?!=*$)(.+)")
 _SIZE = re.compile(r"([0-9]{1,15}) ?([A-Za-z]{0,3})")
 _UNITS: Final[Mapping[str, int]] = MappingProxyType(
@@ -217,7 +218,7 @@ def read_ops_token(value: object) -> SecretStr:
     """16 or more characters that an `Authorization` header can carry."""
     text = read_text(value)
     if _OPS_TOKEN.fullmatch(text) is None:
-        raise ValueError("must be 16 or more ASCII characters without spaces")
+        raise ValueError("must be 16 or more ASCII characters: letters, digits and -._~+/")
     return SecretStr(text)
 
 

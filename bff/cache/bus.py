@@ -99,7 +99,8 @@ class RedisBus:
     """The bus over Redis pub/sub; `client` is a connection pool of its own, to listen with.
 
     `inbox`: the channel of this process alone. `on_flight` is told what peers say of flights,
-    `on_deaf` that some of it may have been missed.
+    `on_deaf` that some of it may have been missed, `on_turned` whether peers are heard from now on,
+    and why not.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class RedisBus:
         self.inbox = store.keyspace.inbox(store.process)
         self.on_flight: Callable[[dict[str, object]], None] = lambda _members: None
         self.on_deaf: Callable[[], None] = lambda: None
+        self.on_turned: Callable[[bool, str], None] = lambda _heard, _reason: None
 
     @property
     def trusted(self) -> bool:
@@ -168,7 +170,8 @@ class RedisBus:
         self._end_leases()
         if self._was_trusted:
             self._was_trusted = False
-            log.warning("bus_lost", reason=reason)
+            log.warning("bus_silent", reason=reason)
+            self.on_turned(False, reason)
             self._listener.lost()
             self.on_deaf()
 
@@ -291,8 +294,10 @@ class RedisBus:
         now = self._clock.monotonic()
         if node in self._leases and sent <= now < sent + self._pace.lease_s:
             self._leases[node] = max(self._leases[node], sent + self._pace.lease_s)
-            if self.trusted:
+            if self.trusted and not self._was_trusted:
                 self._was_trusted = True
+                log.info("bus_heard")
+                self.on_turned(True, "")
 
     def _acknowledge(self, message_id: str, peer: str) -> None:
         waiter = self._waiters.get(message_id)

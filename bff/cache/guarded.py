@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -28,6 +29,19 @@ CONCURRENT = 32
 spends on this process's own event loop must not count as the store's."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoreObserver:
+    """What metrics and operators hear of the store: operations by the names of a `Store`'s methods.
+
+    `answered`: after how many seconds. `failed`: not, or with a failure. `turned`: whether it is
+    used from now on, and why not.
+    """
+
+    answered: Callable[[str, float], None] = lambda _operation, _seconds: None
+    failed: Callable[[str], None] = lambda _operation: None
+    turned: Callable[[bool, str], None] = lambda _available, _reason: None
+
+
 class GuardedStore:
     """A `Store` that fails at once while the one behind it is known to be away.
 
@@ -35,6 +49,7 @@ class GuardedStore:
     fail unsent; the others are sent, and raise OutOfPatience: what becomes of them is not known.
     `on_recovery` is awaited after a probe succeeded and before anybody uses the store again:
     invalidations that could not be delivered go first. If it fails, the store stays away.
+    `observer` hears of it all.
     """
 
     def __init__(self, inner: Store, clock: Clock) -> None:
@@ -47,6 +62,7 @@ class GuardedStore:
         self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
         self.on_recovery: Callable[[], Awaitable[None]] | None = None
+        self.observer = StoreObserver()
 
     @property
     def available(self) -> bool:
@@ -54,37 +70,39 @@ class GuardedStore:
         return self._probe is None
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        return await self._ask(lambda: self.inner.load(space, wants))
+        return await self._ask("load", lambda: self.inner.load(space, wants))
 
     async def save(
         self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
     ) -> bool:
-        return await self._tell(lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s))
+        return await self._tell(
+            "save", lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s)
+        )
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         """Waited for as outside of any request, unless this one has nothing left at all."""
         allowance = patience.current()
         if allowance is None or allowance.left_s() <= 0:
-            return await self._tell(lambda: self.inner.invalidate(space, tags))
+            return await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
         with allowance.counted(), patience.unlimited():
-            return await self._tell(lambda: self.inner.invalidate(space, tags))
+            return await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
-        return await self._ask(lambda: self.inner.remember(space, name, ttl_s))
+        return await self._ask("remember", lambda: self.inner.remember(space, name, ttl_s))
 
     async def flag(self, space: str, name: str) -> str | None:
-        return await self._ask(lambda: self.inner.flag(space, name))
+        return await self._ask("flag", lambda: self.inner.flag(space, name))
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
-        await self._tell(lambda: self.inner.set_flag(space, name, value))
+        await self._tell("set_flag", lambda: self.inner.set_flag(space, name, value))
 
     async def run(
         self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
     ) -> list[Any]:
-        return await self._tell(lambda: self.inner.run(space, script, names, args))
+        return await self._tell("run", lambda: self.inner.run(space, script, names, args))
 
     async def ping(self) -> None:
-        await self._ask(self.inner.ping)
+        await self._ask("ping", self.inner.ping)
 
     async def aclose(self) -> None:
         self._closed = True
@@ -93,9 +111,11 @@ class GuardedStore:
         await end(self._behind)
         await self.inner.aclose()
 
-    def keep_away(self) -> None:
+    def keep_away(self, reason: str = "") -> None:
         """Treat the store as away until a probe and `on_recovery` succeed."""
         if self._probe is None and not self._closed:
+            log.warning("store_away", reason=reason)
+            self.observer.turned(False, reason)
             with patience.unlimited():
                 self._probe = asyncio.create_task(self._recover(), name="store probe")
 
@@ -109,27 +129,28 @@ class GuardedStore:
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
-    async def _ask(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that are good for nothing without their answer."""
         self._refuse_while_away()
         if patience.is_spent():
             raise OutOfPatience
-        return await self._call(operation)
+        return await self._call(operation, call)
 
-    async def _tell(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _tell(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that have their effect even if nobody waits for the answer."""
         self._refuse_while_away()
         if patience.is_spent():
-            return await self._attempt(operation)  # which does not wait, nor for a turn
-        return await self._call(operation)
+            # It does not wait, nor for a turn.
+            return await self._attempt(operation, call)
+        return await self._call(operation, call)
 
-    async def _call(self, operation: Callable[[], Awaitable[T]]) -> T:
+    async def _call(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         allowance = patience.current()
         with patience.counted():
             await self._turn(allowance)
             try:
                 self._refuse_while_away()
-                return await self._attempt(operation)
+                return await self._attempt(operation, call)
             finally:
                 self._turns.release()
 
@@ -144,50 +165,55 @@ class GuardedStore:
         except TimeoutError:
             raise OutOfPatience from None
 
-    async def _attempt(self, operation: Callable[[], Awaitable[T]]) -> T:
-        before = self._failures
+    async def _attempt(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        before, began = self._failures, self.clock.monotonic()
         try:
             # After one wait in vain, nobody waits long until there was an answer again.
             with patience.hurried() if self._silent else contextlib.nullcontext():
-                result = await operation()
+                result = await call()
         except OutOfPatience as left:
             if left.command is not None:
-                self.behind(self._judge(left.command, left.due_s, before))
+                self.behind(self._judge(operation, left.command, left.due_s, before))
             raise
         except StoreUnavailable as error:
-            self._failed(before, silent=isinstance(error, Unanswered))
+            self._failed(operation, before, error)
             raise
+        self.observer.answered(operation, self.clock.monotonic() - began)
         self._answered()
         return result
 
-    async def _judge(self, command: asyncio.Future[Any], due_s: float, before: int) -> None:
+    async def _judge(
+        self, operation: str, command: asyncio.Future[Any], due_s: float, before: int
+    ) -> None:
         """Its caller does not wait, but whether the store answers in time still counts."""
         try:
             await patience.wait(command, due_s)
-        except StoreUnavailable:
-            self._failed(before, silent=True)
+        except StoreUnavailable as error:
+            self._failed(operation, before, error)
             return
         if command.cancelled():
             return
-        if command.exception() is None:
+        failure = command.exception()
+        if failure is None:
             self._answered()
         else:
-            self._failed(before, silent=False)
+            self._failed(operation, before, failure)
 
     def _answered(self) -> None:
         self._failures = 0
         self._silent = False
 
-    def _failed(self, before: int, *, silent: bool) -> None:
+    def _failed(self, operation: str, before: int, error: BaseException) -> None:
         """Count a failure of a call that began when there were `before`.
 
         Calls that were under way together fail together: that is one failure, not many.
         """
-        self._silent = self._silent or silent
+        self.observer.failed(operation)
+        self._silent = self._silent or isinstance(error, Unanswered | OutOfPatience)
         if self._failures == before:
             self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
-            self.keep_away()
+            self.keep_away(str(error) or type(error).__name__)
 
     def _refuse_while_away(self) -> None:
         if self._probe is not None:
@@ -208,4 +234,6 @@ class GuardedStore:
                 continue
             self._answered()
             self._probe = None
+            log.warning("store_back")
+            self.observer.turned(True, "")
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -36,27 +36,28 @@ EVERYTHING = frozenset(("r:profiles", "r:related", "r:proof"))
 class Reach:
     """How far an invalidation got before its caller went on.
 
-    `everywhere`: every process is past it. `stored`: the shared tier took it.
+    `everywhere`: every process is past it. `stored`: the shared tier took it. `took_s`: until then.
     """
 
     stored: bool
     everywhere: bool
+    took_s: float = field(default=0.0, compare=False)
 
 
 class Invalidator:
-    """The one door through which anything is dropped. `observe(cause, reach)` counts them."""
+    """The one door through which anything is dropped; `observe(space, cause, reach)` hears it."""
 
     def __init__(
         self,
         store: GuardedStore,
         memory: Memory,
         flights: Flights,
-        observe: Callable[[str, str, Reach], None],
+        observe: Callable[[str, str, Reach], None] = lambda _space, _cause, _reach: None,
     ) -> None:
         self._store = store
         self._memory = memory
         self._flights = flights
-        self._observe = observe
+        self.observe = observe
         self._pending: dict[Dropped, None] = {}
         self._delivering = False
         self.bus: Bus | None = None
@@ -80,6 +81,7 @@ class Invalidator:
 
     async def invalidate(self, space: str, tags: frozenset[str], cause: str) -> Reach:
         """Drop everything that carries one of `tags`; returns once no process serves it."""
+        began = self._store.clock.monotonic()
         self.apply(space, tags)
         try:
             done = await self._store.invalidate(space, tags)
@@ -95,8 +97,9 @@ class Invalidator:
             self._drop(space, tags)
             assert self.bus is not None
             everywhere = await self.bus.acknowledged(done.message_id, done.peers)
-            reach = Reach(stored=True, everywhere=everywhere)
-        self._observe(space, cause, reach)
+            took_s = self._store.clock.monotonic() - began
+            reach = Reach(stored=True, everywhere=everywhere, took_s=took_s)
+        self.observe(space, cause, reach)
         return reach
 
     async def deliver_pending(self) -> None:
@@ -137,7 +140,7 @@ class Invalidator:
         # Anybody can have tokens refused: that alone must not take the store from members. What
         # is kept of a refused token is dropped later, or asked about once it is not fresh.
         if not _of_refused_tokens(tags):
-            self._store.keep_away()
+            self._store.keep_away("it did not take an invalidation")
         elif not self._delivering:
             self._delivering = True
             self._store.behind(self._deliver_behind())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 
 ITEM_BYTES = 560
@@ -18,6 +18,10 @@ MEMBER_BYTES = 250
 TAG_BYTES = 150
 """What each tag costs that any item carries: its place in the index."""
 _REMEMBERED_DROPS = 4096
+
+
+def _nothing() -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,15 @@ class Held:
 
 
 class Memory:
-    """A byte-bounded map of immutable values. Not thread-safe: one event loop owns it."""
+    """A byte-bounded map of immutable values. Not thread-safe: one event loop owns it.
+
+    `on_evicted` hears of each item that goes for want of room.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.evictions = 0
+        self.on_evicted: Callable[[], None] = _nothing
         self._items: OrderedDict[Hashable, Held] = OrderedDict()
         self._items_bytes = 0
         self._by_tag: dict[tuple[str, str], set[Hashable]] = {}
@@ -77,6 +85,10 @@ class Memory:
         self._items.move_to_end(key)
         return held
 
+    def peek(self, key: Hashable) -> Held | None:
+        """What is kept under `key`, expired or not; it leaves no trace, unlike a read."""
+        return self._items.get(key)
+
     def stand_in(self, key: Hashable, now: float) -> Held | None:
         """What was put under `key` and not dropped, though it may have been forgotten since."""
         held = self._items.get(key)
@@ -96,6 +108,7 @@ class Memory:
         while self.used_bytes > self.max_bytes:
             self._remove(next(iter(self._items)))
             self.evictions += 1
+            self.on_evicted()
         return True
 
     def overtaken(self, tags: frozenset[tuple[str, str]], ticket: int) -> bool:

@@ -78,7 +78,7 @@ class RemoteStore:
         stamp, *values = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
         if stamp is None or len(values) != len(wants):
             raise StoreUnavailable("the store gave another answer than the script's")
-        return Loaded(int(stamp), tuple(_parse(value) for value in values))
+        return Loaded(int(stamp), tuple(parse(value) for value in values))
 
     async def save(
         self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
@@ -184,7 +184,8 @@ class RemoteStore:
             command.exception()  # its caller may be gone; the failure is then nobody's
 
 
-def _parse(value: bytes | None) -> Raw | None:
+def parse(value: bytes | None) -> Raw | None:
+    """A stored value as it came."""
     if value is None:
         return None
     head, newline, sealed = value.partition(b"\n")

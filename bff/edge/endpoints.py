@@ -20,10 +20,11 @@ from bff.nexudus.answers import Answer
 from bff.nexudus.headers import Variants
 from bff.nexudus.location import relocated
 from bff.observe.metrics import Metrics
+from bff.resources import Resource
 from bff.session.bootstrap import Bootstrap
 from bff.session.interpret import Refusal
 from bff.session.principal import Principal, identify
-from bff.session.reading import Caller, Reading
+from bff.session.reading import Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import NamedShapes, Shape, project
 
@@ -33,16 +34,21 @@ PATIENCE = 0.9
 """Part of the deadline that Nexudus is waited for; the rest is for an answer without it."""
 BOOTSTRAP_PARAMETERS = frozenset({"_shape", "coworkerId"})
 LIST_PARAMETERS = frozenset({"_shape"})
+_COPIES = frozenset({Outcome.HIT, Outcome.STALE})
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request to a cached route, understood."""
+    """One request to a cached route, understood.
+
+    `shape_name`: the name that a shape was asked by, else its canonical form; empty without one.
+    """
 
     principal: Principal
     variants: Variants
     shape: Shape
     parameters: dict[str, str]
+    shape_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +62,22 @@ class Understanding:
         """The caller, the variants and the shape of a request. Raises RequestError."""
         token = bearer(scope["headers"])
         given = parse_query(scope["query_string"], parameters)
+        text = given.get("_shape", "")
+        shape, reference = self.shapes.resolve(text), text.strip(" ")
         return Asked(
             principal=identify(exchanges.space_of(scope).name, token, self.keyring),
             variants=Variants.of(scope["headers"]),
-            shape=self.shapes.resolve(given.get("_shape", "")),
+            shape=shape,
             parameters=given,
+            shape_name=reference if reference.startswith("@") else shape.canonical,
         )
 
 
 class Endpoints:
-    """The cached routes. `deadline_s` bounds each request as a whole."""
+    """The cached routes. `deadline_s` bounds each request as a whole.
+
+    `on_asked` hears of each request that was understood, before it is answered.
+    """
 
     def __init__(
         self,
@@ -83,6 +95,7 @@ class Endpoints:
         self._understanding = understanding
         self._metrics = metrics
         self._deadline_s = deadline_s
+        self.on_asked: Callable[[exchanges.Exchange, RepresentationKey], None] = lambda _e, _k: None
 
     async def session_bootstrap(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /session/bootstrap`."""
@@ -94,9 +107,16 @@ class Endpoints:
             document = await self._bootstrap.document(caller, asked.shape, hint)
             if isinstance(document, Refusal):
                 return document
-            return Made(200, JSON_TYPE, document.body, document.complete, document.readings)
+            if not document.complete:
+                self._metrics.count("bff_bootstraps_incomplete", asked.principal.space)
+            elif all(reading.outcome in _COPIES for reading in document.readings):
+                self._metrics.count("bff_bootstraps_cached", asked.principal.space)
+            return Made(
+                200, JSON_TYPE, document.body, document.complete, document.readings,
+                document.left_out,
+            )  # fmt: skip
 
-        await self._answer(scope, receive, send, asked, "", make)
+        await self._answer(scope, send, asked, "", make)
 
     async def profiles(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /api/public/coworkers/profiles`."""
@@ -106,7 +126,7 @@ class Endpoints:
             reading = await self._reads.profiles(self._caller(scope, asked))
             return _listed(asked, reading)
 
-        await self._answer(scope, receive, send, asked, "", make)
+        await self._answer(scope, send, asked, "", make)
 
     async def related(self, scope: Scope, receive: Receive, send: Send, ident: str) -> None:
         """`GET /api/public/coworkers/published/{id}/related`."""
@@ -117,15 +137,18 @@ class Endpoints:
             reading = await self._reads.related(self._caller(scope, asked), coworker)
             return _listed(asked, reading)
 
-        await self._answer(scope, receive, send, asked, ident, make)
+        await self._answer(scope, send, asked, ident, make)
+
+    def bypassed(self, scope: Scope, resource: Resource) -> None:
+        """A cached list was asked for with what the cache does not understand: it is relayed."""
+        space = exchanges.space_of(scope).name
+        self._metrics.count("bff_cache_reads", space, resource.name, "upstream", "bypass")
 
     def _caller(self, scope: Scope, asked: Asked) -> Caller:
         began = exchanges.of(scope).started
         return Caller(asked.principal, asked.variants, began + PATIENCE * self._deadline_s, began)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, asked: Asked, ident: str, make: Make
-    ) -> None:
+    async def _answer(self, scope: Scope, send: Send, asked: Asked, ident: str, make: Make) -> None:
         exchange = exchanges.of(scope)
         principal = asked.principal
         key = RepresentationKey(
@@ -137,10 +160,10 @@ class Endpoints:
             variant=asked.variants.canonical,
             encoding=self._responder.encoding_for(scope),
         )
+        self.on_asked(exchange, key)
         finished = self._responder.recall(key)
         if finished is not None:
-            self._metrics.count("bff_finished_hits", principal.space, exchange.route)
-            await self._responder.send(scope, receive, send, finished)
+            await self._responder.send(scope, send, finished, shape=asked.shape_name)
             return
         ticket = self._responder.ticket()
         try:
@@ -151,13 +174,8 @@ class Endpoints:
         if isinstance(made, Refusal):
             await send_refusal(made, scope, send)
             return
-        for reading in made.readings:
-            self._metrics.count(
-                "bff_cache_reads", principal.space,
-                reading.resource.name, reading.tier.value, reading.outcome.value,
-            )  # fmt: skip
         finished = self._responder.finish(key, principal, made, ticket)
-        await self._responder.send(scope, receive, send, finished, made.readings)
+        await self._responder.send(scope, send, finished, made.readings, asked.shape_name)
 
 
 def _hint(text: str | None) -> int | None:
@@ -176,10 +194,10 @@ def _listed(asked: Asked, reading: Reading | Refusal) -> Made | Refusal:
     entry = reading.entry
     if entry.status != 200:
         return Made(entry.status, entry.content_type, entry.body, True, (reading,))
-    body = entry.body_for(asked.principal.token)
+    whole = body = entry.body_for(asked.principal.token)
     if not asked.shape.is_everything:
-        body = orjson.dumps(project(orjson.loads(body), asked.shape))
-    return Made(200, JSON_TYPE, body, True, (reading,))
+        body = orjson.dumps(project(orjson.loads(whole), asked.shape))
+    return Made(200, JSON_TYPE, body, True, (reading,), len(whole) - len(body))
 
 
 async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -17,6 +19,8 @@ from bff.edge.headers_in import check_framing, single
 from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
 from bff.errors import HeaderError, RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
+from bff.observe.journal import ProblemSeen
+from bff.observe.logs import sampled
 from bff.observe.metrics import Metrics
 from bff.spaces import Space, SpaceTable
 
@@ -31,15 +35,30 @@ EXPOSED_HEADERS = (
     "Retry-After",
     "X-Request-Id",
 )
+SLOW_S = 1.0
+"""A request that takes longer always has its line."""
 
 
 class ExchangeMiddleware:
-    """Gives every request an id, and reports it once it is over: a log line and the metrics."""
+    """Gives every request an id, and reports it once it is over: a log line and the metrics.
 
-    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics) -> None:
+    `failed` hears of each answer with a 5xx. `log_sample`: part of the requests that are well and
+    quick of which there is a line.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        clock: Clock,
+        metrics: Metrics,
+        failed: Callable[[ProblemSeen], None] = lambda _: None,
+        log_sample: float = 1.0,
+    ) -> None:
         self._app = app
         self._clock = clock
         self._metrics = metrics
+        self._failed = failed
+        self._sample = log_sample
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,12 +74,16 @@ class ExchangeMiddleware:
                 message["headers"].append(request_id)
             else:
                 exchange.bytes_down += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    # Before it goes out: who has an answer whole finds it counted, come what may.
+                    self._count(exchange)
             await send(message)
 
         try:
             await self._app(scope, receive, sending)
         finally:
-            self._report(scope["method"], exchange)
+            self._count(exchange)
+            self._report(exchanges.method_of(scope), exchange)
 
     def _with_timing(self, message: Message, exchange: exchanges.Exchange) -> list[Header]:
         headers = list(message.get("headers", ()))
@@ -69,21 +92,45 @@ class ExchangeMiddleware:
             headers.append((b"server-timing", server_timing({"total": total_ms}).encode()))
         return headers
 
+    def _count(self, exchange: exchanges.Exchange) -> None:
+        if exchange.counted:
+            return
+        exchange.counted = True
+        took_s = self._clock.monotonic() - exchange.started
+        space, route = exchanges.space_name(exchange), exchange.route
+        self._metrics.request(route, space, exchange.status, took_s, exchange.bytes_down)
+        if exchange.problem:
+            self._metrics.count("bff_problems", exchange.problem)
+        if exchange.status >= 500:
+            at, kind = self._clock.wall(), exchange.problem
+            self._failed(ProblemSeen(at, space, route, exchange.status, kind, exchange.request_id))
+
     def _report(self, method: str, exchange: exchanges.Exchange) -> None:
         took_s = self._clock.monotonic() - exchange.started
-        space = exchange.space.name if isinstance(exchange.space, Space) else ""
-        self._metrics.request(exchange.route, space, exchange.status, took_s)
+        sample = self._sample if self._sample < 1 and _is_usual(exchange, took_s) else None
+        # By the trace, so that it is told of whole: in every process, and in others than these.
+        ident = exchange.trace_id or exchange.request_id
+        if sample is not None and not sampled(ident, sample):
+            return
         log.info(
             "request",
             method=method,
             route=exchange.route,
-            space=space,
+            space=exchanges.space_name(exchange),
             status=exchange.status,
             cache=exchange.cache,
             ms=round(took_s * 1000, 2),
             bytes=exchange.bytes_down,
             request_id=exchange.request_id,
+            trace_id=exchange.trace_id or None,
+            sample=sample,
         )
+
+
+def _is_usual(exchange: exchanges.Exchange, took_s: float) -> bool:
+    """Whether a request went well, quickly, and was a member's or a probe's."""
+    operators = exchange.route == "/metrics" or exchange.route.startswith("/ops")
+    return 0 < exchange.status < 400 and took_s < SLOW_S and not operators
 
 
 class Cors(CORSMiddleware):
@@ -191,6 +238,7 @@ async def problem_of_routing(request: Request, error: Exception) -> Response:
     """Starlette's own 404 and 405, as problem documents."""
     assert isinstance(error, HTTPException)
     exchange = exchanges.of(request.scope)
+    exchange.problem = (METHOD_NOT_ALLOWED if error.status_code == 405 else NOT_FOUND).slug
     if error.status_code == 405:
         allow = tuple((error.headers or {}).get("Allow", "").split(", "))
         detail = "This route does not take this method."
@@ -207,6 +255,7 @@ async def problem_of_routing(request: Request, error: Exception) -> Response:
 
 async def send_problem(problem: Problem, scope: Scope, send: Send, *, close: bool = False) -> None:
     """Send a problem document; a HEAD gets its headers. `close`: and end the connection."""
+    exchanges.of(scope).problem = problem.kind.slug
     body = problem.body()
     framing = [(b"content-length", str(len(body)).encode())]
     if close:

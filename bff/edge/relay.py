@@ -21,11 +21,12 @@ from bff.edge.caching import (
 from bff.edge.headers_in import bearer, single
 from bff.edge.target import Target
 from bff.errors import CredentialsError
-from bff.nexudus.admission import FORWARDED, Admission, Intent, Tries
+from bff.nexudus.admission import Admission, Tries
 from bff.nexudus.blame import Asked
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import Call, NexudusClient
 from bff.nexudus.headers import Header, upward, values_of
+from bff.nexudus.intent import FORWARDED, Intent
 from bff.nexudus.passthrough import Passage, Plan, ResponseCutError, forward
 from bff.session.principal import Principal, identify
 from bff.session.reads import Reads
@@ -126,7 +127,7 @@ class Relay:
         repeatable = not care.secret and path.startswith("/api/")
         intent = Intent(
             space=exchanges.space_of(scope).name,
-            kind=FORWARDED,
+            purpose=FORWARDED,
             urgency=Urgency(Priority.FORWARDED, exchanges.of(scope).started),
             until=self._client.clock.monotonic() + self._bounds.deadline_s,
             method=call.method,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from bff.cache import tags as tagging
 from bff.cache.decide import age_s, remaining_s
@@ -15,10 +15,11 @@ from bff.edge import exchange as exchanges
 from bff.edge.caching import Forward, Forwarded, Hit, cached_answer_headers
 from bff.edge.compression import Encoding, compress, negotiate, worth_compressing
 from bff.edge.conditional import etag, matches
+from bff.edge.counts import Counters, Counts
 from bff.edge.headers_in import combined
 from bff.observe.metrics import Metrics
 from bff.session.principal import Principal
-from bff.session.reading import Outcome, Reading
+from bff.session.reading import Outcome, Part, Reading
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -38,7 +39,10 @@ class RepresentationKey:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Finished:
-    """An encoded answer. `fetched_at`: of its oldest part; `fresh_until`: UTC seconds."""
+    """An encoded answer. `fetched_at`: of its oldest part; `fresh_until`: UTC seconds.
+
+    `whole`: bytes before they were encoded; `left_out`: those that a shape spared before.
+    """
 
     status: int
     content_type: str
@@ -48,17 +52,22 @@ class Finished:
     complete: bool
     fetched_at: float
     fresh_until: float
+    whole: int
+    left_out: int
+    counts: Counts
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A document as made for one caller, not yet encoded."""
+    """A document as made for one caller, not yet encoded. `left_out`: bytes that a shape spared."""
 
     status: int
     content_type: str
     body: bytes
     complete: bool
     readings: tuple[Reading, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +79,16 @@ class Begun:
 
 
 class Responder:
-    """Encodes, validates, remembers and sends answers of the cached routes."""
+    """Encodes, validates, remembers and sends answers of the cached routes.
+
+    `on_shaped(space, shape, size, left_out)` hears of each that was shaped, in bytes.
+    """
 
     def __init__(self, cache: TieredCache, clock: Clock, metrics: Metrics) -> None:
         self._cache = cache
         self._clock = clock
-        self._metrics = metrics
+        self._counters = Counters(metrics)
+        self.on_shaped: Callable[[str, str, int, int], None] = lambda _sp, _sh, _size, _left: None
 
     def encoding_for(self, scope: Scope) -> Encoding:
         """The content coding negotiated with the caller."""
@@ -91,6 +104,7 @@ class Responder:
             return None
         held = self._cache.memory.get(key, self._clock.monotonic())
         if isinstance(held, Finished) and self._clock.wall() < held.fresh_until:
+            held.counts.hit()
             return held
         return None
 
@@ -111,6 +125,10 @@ class Responder:
             complete=made.complete,
             fetched_at=min(reading.entry.fetched_at for reading in made.readings),
             fresh_until=_fresh_until(principal, made.readings),
+            whole=len(made.body),
+            left_out=made.left_out,
+            counts=self._counters.of(key.space, key.route, made.readings),
+            parts=tuple(reading.part for reading in made.readings),
         )
         fresh = all(_is_fresh(reading) for reading in made.readings)
         if made.complete and fresh and finished.fresh_until > self._clock.wall():
@@ -126,16 +144,19 @@ class Responder:
     async def send(
         self,
         scope: Scope,
-        receive: Receive,
         send: Send,
         finished: Finished,
         readings: Sequence[Reading] = (),
+        shape: str = "",
     ) -> None:
-        """Answer with 304 if the caller holds this very representation. No `readings`: from L1."""
+        """Answer with 304 if the caller holds this very representation. No `readings`: from L1.
+
+        `shape`: what it was asked by, if it was.
+        """
         exchange = exchanges.of(scope)
         now = self._clock.wall()
         outcome = cache_outcome(finished, readings, now)
-        exchange.cache = _label(readings)
+        exchange.cache, exchange.parts = _label(readings), finished.parts
         for reading in readings:
             if reading.upstream_s is not None:
                 exchange.timings_ms[reading.resource.name] = reading.upstream_s * 1000
@@ -149,17 +170,22 @@ class Responder:
         given = combined(scope["headers"], b"if-none-match")
         if status == 200 and matches(given, finished.validator):
             status, body = 304, b""
-            self._metrics.count("bff_not_modified", exchanges.space_of(scope).name, exchange.route)
+            finished.counts.unmodified(0 if scope["method"] == "HEAD" else len(finished.body))
         else:
             headers.append((b"content-length", str(len(body)).encode()))
             if finished.content_type:
                 headers.append((b"content-type", finished.content_type.encode("latin-1")))
             if finished.encoding is not Encoding.IDENTITY:
                 headers.append((b"content-encoding", finished.encoding.value.encode()))
+        if scope["method"] == "HEAD":
+            body = b""
+        elif status == finished.status:
+            finished.counts.sent(finished.left_out, finished.whole - len(body))
+            if shape and status == 200:
+                space = exchanges.space_of(scope).name
+                self.on_shaped(space, shape, finished.whole, finished.left_out)
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send(
-            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
-        )
+        await send({"type": "http.response.body", "body": body})
 
 
 def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -> Hit | Forward:

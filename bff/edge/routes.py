@@ -20,11 +20,10 @@ from bff.edge.endpoints import LIST_PARAMETERS, Endpoints
 from bff.edge.middleware import send_problem
 from bff.edge.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Problem
 from bff.edge.relay import Relay
-from bff.edge.target import check_path, check_target
+from bff.edge.target import BOOTSTRAP_PATH, check_path, check_target
 from bff.errors import TargetError
-from bff.resources import PROFILES, RELATED
+from bff.resources import PROFILES, RELATED, Resource
 
-BOOTSTRAP_PATH = "/session/bootstrap"
 _LIST_PARAMETERS = frozenset(name.encode() for name in LIST_PARAMETERS)
 _READING = frozenset({"GET", "HEAD"})
 _RELATED = re.compile(re.escape(RELATED.path).replace(r"\{id\}", "([1-9][0-9]{0,18})"))
@@ -63,6 +62,8 @@ class Front:
             await self._endpoints.related(scope, receive, send, found[1])
         elif _FORWARDED.fullmatch(path):
             exchange.route = "forwarded"
+            if scope["method"] in _READING and (resource := _listed(path)) is not None:
+                self._endpoints.bypassed(scope, resource)
             await self._relay(scope, receive, send, check_target(raw, query))
         else:
             exchange.route = "unmatched"
@@ -76,6 +77,13 @@ def raw_path(scope: Scope) -> bytes:
     if not isinstance(raw, bytes):
         raise TargetError("The server did not pass on the request target as it was sent.")
     return raw.partition(b"?")[0]
+
+
+def _listed(path: str) -> Resource | None:
+    """The cached list at a path, however it is asked for."""
+    if path == PROFILES.path:
+        return PROFILES
+    return RELATED if _RELATED.fullmatch(path) else None
 
 
 def _only_shape(query: bytes) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, unquote_plus
 
 from bff.errors import ParameterError, RequestError, ShapeError, TargetError
 
+BOOTSTRAP_PATH: Final = "/session/bootstrap"
 MAX_TARGET: Final = 8 * 1024
 MAX_VALUE: Final = 16 * 1024
 MAX_PARAMETERS: Final = 32

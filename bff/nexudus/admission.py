@@ -12,18 +12,18 @@ from typing import Final
 
 from bff.clock import Clock
 from bff.errors import Overloaded, UpstreamDown, UpstreamError, UpstreamTimeout
-from bff.nexudus.blame import Asked
+from bff.nexudus.acceptance import Acceptances, accepts_token
 from bff.nexudus.breaker import BreakerPolicy
-from bff.nexudus.budget.contract import MODIFYING, Budget, Grant, Priority, Urgency
+from bff.nexudus.budget.contract import MODIFYING, Budget, Grant, Priority
 from bff.nexudus.case import Case
 from bff.nexudus.gate import BreakerStanding, Gate, Pass
 from bff.nexudus.headers import RawHeaders
+from bff.nexudus.intent import Intent, Observer
 from bff.nexudus.retry import Cause, Mishap, Prospects, RetryPolicy, mishap_of, next_delay
 
-CACHED: Final = "cached"
-FORWARDED: Final = "forwarded"
 ABANDONED: Final = "abandoned"
 CUT: Final = "cut"
+THROTTLED: Final = "throttled"
 FORWARDED_PAUSE_S: Final = 5.0
 """Anybody can be throttled on a path of their choice; that pauses the space for so long at most."""
 # What anybody can bring about by what they send.
@@ -37,40 +37,6 @@ class AdmissionPolicy:
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     patience_s: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A call that somebody wants made. `kind`: CACHED or FORWARDED.
-
-    `until`: monotonic seconds after which it is not begun any more, for the first time or again.
-    `repeatable`: whether it may be made again at all: never what mutates or hands out tokens.
-    `asked`: of a FORWARDED call, by which one that fails is told from a Nexudus that does.
-    """
-
-    space: str
-    kind: str
-    urgency: Urgency
-    until: float
-    method: str = "GET"
-    repeatable: bool = False
-    asked: Asked | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Observer:
-    """What metrics hear, each with the space and the kind of call.
-
-    `called`: one was made, and its outcome: a class of status, the name of an error, `cut` for an
-    answer that broke off, `abandoned` where nobody waited for it. `refused`: one was not, because
-    of the `breaker` or the `budget`. `retried`: one is made again, by cause. `turned(space, state)`
-    is the breaker's.
-    """
-
-    called: Callable[[str, str, str], None] = lambda _space, _kind, _outcome: None
-    refused: Callable[[str, str, str], None] = lambda _space, _kind, _reason: None
-    retried: Callable[[str, str, str], None] = lambda _space, _kind, _cause: None
-    turned: Callable[[str, str], None] = lambda _space, _state: None
 
 
 class Admission:
@@ -87,6 +53,7 @@ class Admission:
         self.policy: Final = policy
         self.clock: Final = clock
         self.chance: Final = chance
+        self.acceptances: Final = Acceptances()
         self.observer = Observer()
         self._gates: dict[str, Gate] = {}
 
@@ -127,8 +94,7 @@ class Admission:
         return self._gate(space).standing
 
     def _gate(self, space: str) -> Gate:
-        gate = self._gates.get(space)
-        if gate is None:
+        if (gate := self._gates.get(space)) is None:
             gate = Gate(
                 self.policy.breaker,
                 self.clock,
@@ -142,12 +108,13 @@ class Admission:
         try:
             return gate.enter(intent.asked)
         except UpstreamDown:
-            self.observer.refused(intent.space, intent.kind, "breaker")
+            self.observer.refused(intent.space, intent.purpose, "breaker")
             raise
 
     async def spend(self, gate: Gate, intent: Intent) -> Grant:
         """The budget's leave for one call; as `call`."""
-        within_s = max(0.0, intent.until - self.clock.monotonic())
+        began = self.clock.monotonic()
+        within_s = max(0.0, intent.until - began)
         write = intent.method in MODIFYING
         try:
             return await gate.while_closed(
@@ -155,8 +122,10 @@ class Admission:
             )
         except UpstreamError as error:
             reason = "budget" if isinstance(error, Overloaded) else "breaker"
-            self.observer.refused(intent.space, intent.kind, reason)
+            self.observer.refused(intent.space, intent.purpose, reason)
             raise
+        finally:
+            self.observer.waited(intent.urgency.priority, self.clock.monotonic() - began)
 
 
 class Attempt:
@@ -172,14 +141,15 @@ class Attempt:
         self._case = case
         self._intent = intent
         self._began: float | None = None
+        self._turn_at = 0.0
         self._status: int | None = None
         self._throttled = False
         self._grant = Grant()
 
     def begin(self, grant: Grant) -> None:
         """The budget has admitted it."""
-        self._grant = grant
-        self._began = self._admission.clock.monotonic()
+        self._use(grant)
+        self._began = self._turn_at = self._admission.clock.monotonic()
 
     @property
     def is_due(self) -> bool:
@@ -190,7 +160,8 @@ class Attempt:
         """Returns when it is its turn again. Raises as `Admission.call`."""
         while not self.is_due:
             self.gone()
-            self._grant = await self._admission.spend(self._gate, self._intent)
+            self._use(await self._admission.spend(self._gate, self._intent))
+            self._turn_at = self._admission.clock.monotonic()
 
     def gone(self) -> None:
         """It has been sent, or never will be."""
@@ -209,7 +180,10 @@ class Attempt:
     async def answered(self, status: int, headers: RawHeaders) -> None:
         """Nexudus' answer, as soon as its head is there."""
         self._status = status
-        known = self._intent.kind == CACHED
+        known = not self._intent.purpose.forwards
+        if known and accepts_token(status, headers):
+            now = self._admission.clock.monotonic()
+            self._admission.acceptances.accepted(self._intent.bearer, now)
         self.mishap = mishap_of(status, headers, self._admission.clock.wall(), known=known)
         self._throttled = self.mishap is not None and self.mishap.cause is Cause.THROTTLED
         if status in _OF_THE_CALL and not known:
@@ -221,6 +195,7 @@ class Attempt:
             # or a Nexudus that breaks off every answer would count as well.
             self._succeeded()
         if self.mishap is not None and self._throttled:
+            self._admission.observer.throttled(self._intent.space)
             await self._pause(self.mishap.retry_after_s)
 
     def end(self, error: BaseException | None) -> None:
@@ -230,22 +205,35 @@ class Attempt:
         if isinstance(error, UpstreamDown) and self.made:
             self.mishap = Mishap(Cause.NO_ANSWER)
         if self.made:
-            outcome = self._outcome(error)
-            self._admission.observer.called(self._intent.space, self._intent.kind, outcome)
+            self._report(self._outcome(error))
 
     def excuse(self) -> None:
         """Whatever becomes of the call, its client may have brought it about."""
         self._case.given_up()
 
+    def _use(self, grant: Grant) -> None:
+        self._grant, now = grant, self._admission.clock.monotonic()
+        self._admission.acceptances.begins(self._intent.bearer, grant, now)
+
     async def _pause(self, pause_s: float) -> None:
-        if self._intent.kind == FORWARDED:
+        if self._intent.purpose.forwards:
             general = self._case.is_general()
             if not general or pause_s > FORWARDED_PAUSE_S:
                 self.mishap = None  # nothing would hold another back for as long as it is to wait
             if not general:
                 return
             pause_s = min(pause_s, FORWARDED_PAUSE_S)
-        await self._admission.budget.throttled(self._intent.space, pause_s, self._grant)
+        space, budget = self._intent.space, self._admission.budget
+        paused = budget.standing(space).paused_s > 0
+        await budget.throttled(space, pause_s, self._grant)
+        if not paused:
+            self._admission.observer.paused(space, pause_s)
+
+    def _report(self, outcome: str) -> None:
+        observer, purpose = self._admission.observer, self._intent.purpose
+        observer.called(self._intent.space, purpose, outcome)
+        if outcome != ABANDONED:
+            observer.took(purpose, self._admission.clock.monotonic() - self._turn_at)
 
     def _tell(self, error: BaseException | None) -> None:
         case = self._case
@@ -271,6 +259,8 @@ class Attempt:
         self._case.succeeded(None if self._throttled else self._began)
 
     def _outcome(self, error: BaseException | None) -> str:
+        if self._throttled:
+            return THROTTLED
         if isinstance(error, UpstreamDown | UpstreamTimeout) and self._status is not None:
             return CUT
         if isinstance(error, UpstreamError):
@@ -323,5 +313,5 @@ class Tries:
         delay_s = next_delay(policy, latest.mishap, prospects, chance)
         if delay_s is not None:
             cause = latest.mishap.cause.value
-            self._admission.observer.retried(space, self.intent.kind, cause)
+            self._admission.observer.retried(space, self.intent.purpose, cause)
         return delay_s

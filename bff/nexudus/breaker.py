@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-LONGEST_OPEN_S: Final = 30.0
+LONGEST_OPEN_S: Final = 10.0
+"""A probe costs one call, and a longer opening every member the time after Nexudus is back."""
 SHORTENED: Final = 0.2
 """Part by which an opening is shortened at most, so that processes do not all probe at once."""
 LESSER_AFTER_S: Final = 1.0
 """How long a probe whose failure would say little leaves the way to better ones."""
+GROWTH: Final = 6.0
+"""How many times as long as the first opening another one is at most: whoever wants Nexudus tried
+soon does not want to wait a hundred times as long because a few probes met short faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,8 @@ class BreakerPolicy:
     """Opens after `failures` in a row, or when more than `rate` of the latest calls failed.
 
     The latest calls are those of `window_s`, if there were `least` or more. `open_s` is the first
-    opening; each that follows without a success is twice as long. A probe counts as lost after
-    `probe_s`.
+    opening; each that follows without a success is twice as long, up to a limit. A probe counts as
+    lost after `probe_s`.
     """
 
     failures: int = 5
@@ -34,7 +38,7 @@ class BreakerPolicy:
 
     def opening_s(self, openings: int, chance: float) -> float:
         """How long the opening number `openings` lasts; `chance` is in [0, 1)."""
-        most = max(self.open_s, LONGEST_OPEN_S)
+        most = max(self.open_s, min(LONGEST_OPEN_S, GROWTH * self.open_s))
         longest = min(most, self.open_s * 2.0 ** min(openings - 1, 10))
         return longest * (1 - SHORTENED * chance)
 

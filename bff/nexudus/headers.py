@@ -23,7 +23,7 @@ UP: Final = frozenset(
     b"content-disposition content-encoding content-language content-length content-md5 "
     b"content-range content-type cookie dnt idempotency-key if-match if-modified-since "
     b"if-none-match if-range if-unmodified-since nx-app-version origin pragma prefer range referer "
-    b"traceparent tracestate user-agent x-requested-with x-use-timezone".split()
+    b"user-agent x-requested-with x-use-timezone".split()
 )
 """Request headers that go up. `client_id` is a header of Nexudus' token endpoint (FACTS 2.1)."""
 

@@ -59,6 +59,11 @@ CATALOGUE: Final = (
         "bff_bootstraps_incomplete", _C, ("space",),
         "Bootstraps answered without their related part.",
     ),
+    Row(
+        "bff_bootstraps_cached", _C, ("space",),
+        "Bootstraps (200 or 304) answered without a call to Nexudus, made or joined: every part "
+        "was had from a copy.",
+    ),
     Row("bff_problems", _C, ("type",), "The gateway's own problem documents, by type."),
     # what the cache does
     Row(

@@ -66,6 +66,11 @@ class Journal:
         self._problems: deque[ProblemSeen] = deque(maxlen=MOST_PROBLEMS)
         self._shapes: dict[tuple[str, str], ShapeUse] = {}
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there are events or problems to be taken."""
+        return bool(self._events or self._problems)
+
     def note(self, event: Event) -> None:
         """Something happened."""
         self._events.append(event)

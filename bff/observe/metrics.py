@@ -1,107 +1,77 @@
-"""The metrics, one catalogue; `docs/metrics.md` is generated from it and a test compares.
+"""The catalogue's metrics of one process, and their page.
 
-Labels are bounded: route templates, space names, resource names, enumerations. Never a raw path,
-an id or a token.
+With PROMETHEUS_MULTIPROC_DIR set when this is imported, every process counts into a file of its own
+there, and whichever is asked answers for all. Without it a process answers for itself alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import fcntl
+import os
+import threading
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import accumulate
+from pathlib import Path
+from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One metric of the catalogue."""
-
-    name: str
-    kind: type[Counter] | type[Gauge] | type[Histogram]
-    labels: tuple[str, ...]
-    meaning: str
-
-
-CATALOGUE = (
-    Row("bff_requests", Counter, ("route", "space", "status"), "Requests answered."),
-    Row(
-        "bff_request_seconds",
-        Histogram,
-        ("route",),
-        "Time from a request's headers to the end of its answer.",
-    ),
-    Row(
-        "bff_cache_reads",
-        Counter,
-        ("space", "resource", "tier", "outcome"),
-        "Reads of cached resources: tier l1, l2 or upstream; outcome hit, stale, stale_error, "
-        "miss or coalesced.",
-    ),
-    Row(
-        "bff_finished_hits",
-        Counter,
-        ("space", "route"),
-        "Answers served from finished bytes in process.",
-    ),
-    Row("bff_not_modified", Counter, ("space", "route"), "Answers 304."),
-    Row(
-        "bff_upstream_calls",
-        Counter,
-        ("space", "kind", "outcome"),
-        "Calls made to Nexudus, repetitions among them: kind cached or forwarded; outcome a status "
-        "class, the name of the error that there was instead, cut for an answer that broke off, or "
-        "abandoned where nobody waited for it any more.",
-    ),
-    Row(
-        "bff_upstream_refused",
-        Counter,
-        ("space", "kind", "reason"),
-        "Calls to Nexudus that were not made: reason budget or breaker.",
-    ),
-    Row(
-        "bff_upstream_retries",
-        Counter,
-        ("space", "kind", "cause"),
-        "Calls made again: cause no_answer, unavailable or throttled.",
-    ),
-    Row(
-        "bff_breaker_changes",
-        Counter,
-        ("space", "state"),
-        "Times that a space's breaker became closed, open or half_open.",
-    ),
-    Row("bff_invalidations", Counter, ("space", "cause", "reach"), "Invalidations, by cause."),
-    Row("bff_comparisons", Counter, ("space", "outcome"), "Shared hits compared with own fetches."),
-    Row("bff_l1_bytes", Gauge, (), "Bytes in the in-process tier."),
-    Row("bff_l1_items", Gauge, (), "Items in the in-process tier."),
-    Row("bff_store_available", Gauge, (), "1 while the shared store is used."),
-    Row("bff_bus_trusted", Gauge, (), "1 while others' invalidations are heard."),
-    Row("bff_flights", Gauge, (), "Upstream fetches under way."),
-    Row("bff_refreshing", Gauge, (), "Refreshes behind stale answers under way."),
-    Row("bff_flight_waiters", Gauge, (), "Callers that wait for an upstream fetch."),
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
+from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind, Merge, Row
+
+DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
+STEADY: Final = "steady"
+"""Whose server is `bff serve` has what ended workers counted put together under a lock of this."""
+
+Series = tuple[str, tuple[str, ...]]
+"""A metric's name and the values of its labels."""
+
+_LE: Final[tuple[str, ...]] = tuple(
+    floatToGoString(bound)  # type: ignore[no-untyped-call]
+    for bound in (*LATENCY_BUCKETS_S, float("inf"))
+)
+_MODES: Final[Mapping[Merge, Literal["livesum", "livemin", "livemax"]]] = {
+    Merge.SUM: "livesum",
+    Merge.LEAST: "livemin",
+    Merge.GREATEST: "livemax",
+}
+_ROWS: Final = {row.name: row for row in CATALOGUE}
 
 _INTRODUCTION = """\
 # Metrics
 
-`GET /metrics` answers with them in the Prometheus text format, to
-`Authorization: Bearer $BFF_OPS_TOKEN`. They are those of one worker process. Labels are bounded:
-route templates, names of spaces and resources, enumerations; never a path, an id or a token. A
-histogram's buckets are in seconds.
+`GET /metrics` answers with them in the Prometheus text format, to `Authorization: Bearer` with an
+operator's token. They are those of all worker processes of one `bff serve`, whichever of them is
+asked; counts of a worker that ended stay, its gauges go. Labels are bounded: route templates, names
+of spaces and resources, enumerations; never a path, an id or a token. A histogram's buckets are in
+seconds. Gauges are as old as a second.
 
-This page is generated from `bff/observe/metrics.py`.
+Under another server than `bff serve`, set `PROMETHEUS_MULTIPROC_DIR` to a directory that is empty
+at start and that all worker processes share; without it each answers for itself.
 
-| name | type | labels | meaning |
-| --- | --- | --- | --- |"""
+This page is generated from `bff/observe/catalogue.py`. Several workers' gauges are one by `merge`.
+
+| name | type | labels | merge | meaning |
+| --- | --- | --- | --- | --- |"""
 
 
 def render_catalogue() -> str:
     """The text of `docs/metrics.md`."""
     rows = [
-        f"| `{_exposed(row)}` | {row.kind.__name__.lower()} | {_labels(row)} | {row.meaning} |"
+        f"| `{_exposed(row)}` | {row.kind.value} | {_labels(row)} | {_merge(row)} | {row.meaning} |"
         for row in CATALOGUE
     ]
     return "\n".join([_INTRODUCTION, *rows, ""])
@@ -109,48 +79,241 @@ def render_catalogue() -> str:
 
 def _exposed(row: Row) -> str:
     """The name under which a metric is scraped (OpenMetrics: counters end in `_total`)."""
-    return f"{row.name}_total" if row.kind is Counter else row.name
+    return f"{row.name}_total" if row.kind is Kind.COUNTER else row.name
 
 
 def _labels(row: Row) -> str:
     return ", ".join(f"`{label}`" for label in row.labels) or "–"
 
 
+def _merge(row: Row) -> str:
+    return row.merge.value if row.kind is Kind.GAUGE else "–"
+
+
+class Count:
+    """One series of a counter. `value`: what this process counted, not all of it written yet."""
+
+    __slots__ = ("_due", "_is_due", "_write", "_written", "value")
+
+    def __init__(self, write: Callable[[float], None], due: deque[Count]) -> None:
+        self.value = 0.0
+        self._write = write
+        self._written = 0.0
+        self._due = due
+        self._is_due = False
+
+    def add(self, by: float = 1) -> None:
+        """`by` more, not negative; written with what else is by then."""
+        self.value += by
+        if not self._is_due:
+            self._is_due = True
+            self._due.append(self)
+
+    def add_now(self) -> None:
+        """One more, written at once."""
+        self.value += 1
+        self._written += 1
+        self._write(1)
+
+    def write(self) -> None:
+        """What was added: for one thread at a time."""
+        # In this order: what is added from here on makes it due again.
+        self._is_due = False
+        value = self.value
+        self._write(value - self._written)
+        self._written = value
+
+
+class Times:
+    """One series of a histogram. `counts`: of this process, by bucket, not cumulative."""
+
+    __slots__ = ("_write", "counts", "total")
+
+    def __init__(self, write: Callable[[float], None]) -> None:
+        self.counts = [0] * len(_LE)
+        self.total = 0.0
+        self._write = write
+
+    def add(self, seconds: float) -> None:
+        """One more observation."""
+        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        self.total += seconds
+        self._write(seconds)
+
+
 class Metrics:
-    """The catalogue's metrics in a registry of their own."""
+    """The catalogue's metrics. Not thread-safe, but for `render`: one event loop owns it.
+
+    `refresh` is called before gauges are read. What is counted is written at `flush`, because one
+    write costs as much as ten additions where several processes count together.
+    """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._by_name: dict[str, Counter | Gauge | Histogram] = {}
+        self.refresh: Callable[[], None] = lambda: None
+        self._due: deque[Count] = deque()
+        self._flushing = threading.Lock()
+        self._directory = os.environ.get(DIRECTORY)
+        if self._directory:
+            Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        # When a series began says nothing where it goes on after its process.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._families: dict[str, Counter | Gauge | Histogram] = {}
+        self._counts: dict[Series, Count] = {}
+        self._times: dict[Series, Times] = {}
+        self._gauges: dict[Series, float] = {}
+        self._requests: dict[tuple[str, str, int], tuple[Count, Times, Count]] = {}
         for row in CATALOGUE:
-            if row.kind is Histogram:
-                metric: Counter | Gauge | Histogram = Histogram(
-                    row.name, row.meaning, row.labels,
-                    registry=self.registry, buckets=LATENCY_BUCKETS_S,
-                )  # fmt: skip
-            else:
-                metric = row.kind(row.name, row.meaning, row.labels, registry=self.registry)
-            self._by_name[row.name] = metric
+            if row.kind is not Kind.GAUGE:
+                self._families[row.name] = self._family(row)
+                if not row.labels:
+                    self._begun(row)
 
-    def count(self, name: str, *labels: str) -> None:
-        """Add one to a counter of the catalogue."""
-        metric = self._by_name[name]
-        assert isinstance(metric, Counter)
-        metric.labels(*labels).inc()
+    def counter(self, name: str, *labels: str) -> Count:
+        """One series of a counter, for those who count often."""
+        return self._counts.get((name, labels)) or self._created_count(name, labels)
 
-    def request(self, route: str, space: str, status: int, took_s: float) -> None:
-        """One request is over; status 0 means its caller left before an answer."""
-        self.count("bff_requests", route, space, str(status))
-        histogram = self._by_name["bff_request_seconds"]
-        assert isinstance(histogram, Histogram)
-        histogram.labels(route).observe(took_s)
+    def count(self, name: str, *labels: str, by: float = 1) -> None:
+        """Add to a counter of the catalogue."""
+        self.counter(name, *labels).add(by)
 
-    def gauge(self, name: str, read: Callable[[], float]) -> None:
-        """Let a gauge of the catalogue be read when it is scraped."""
-        metric = self._by_name[name]
-        assert isinstance(metric, Gauge)
-        metric.set_function(read)
+    def times(self, name: str, *labels: str) -> Times:
+        """One series of a histogram."""
+        return self._times.get((name, labels)) or self._created_times(name, labels)
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        """Add an observation to a histogram of the catalogue."""
+        self.times(name, *labels).add(seconds)
+
+    def set(self, name: str, value: float, *labels: str) -> None:
+        """What a gauge of the catalogue is now."""
+        family = self._families.get(name)
+        if family is None:
+            # Not before there is a value: other processes' least would be 0 until then.
+            family = self._families[name] = self._family(_ROWS[name])
+        assert isinstance(family, Gauge)
+        self._gauges[name, labels] = value
+        (family.labels(*labels) if labels else family).set(value)
+
+    def request(self, route: str, space: str, status: int, took_s: float, sent: int) -> None:
+        """One request is over, of whose answer `sent` bytes of body went out."""
+        key = (route, space, status)
+        found = self._requests.get(key)
+        if found is None:
+            found = self._requests[key] = (
+                self.counter("bff_requests", route, space, str(status)),
+                self.times("bff_request_seconds", route, space),
+                self.counter("bff_response_bytes", route, space),
+            )
+        count, times, sizes = found
+        sizes.add(sent)
+        times.add(took_s)
+        # So that what a process has answered is known, even if it is killed now.
+        count.add_now()
+
+    def flush(self) -> None:
+        """Write what was counted; whoever is asked for metrics has it from then on."""
+        with self._flushing:
+            while self._due:
+                self._due.popleft().write()
+
+    def counted(self) -> Mapping[Series, float]:
+        """What this process alone counted since it began, by the names of the catalogue.
+
+        A histogram `name` is `name_bucket`, cumulative and with `le` as last label, `name_sum` and
+        `name_count`.
+        """
+        found: dict[Series, float] = {series: each.value for series, each in self._counts.items()}
+        for (name, labels), times in self._times.items():
+            bucket, so_far = f"{name}_bucket", 0
+            for le, so_far in zip(_LE, accumulate(times.counts), strict=True):
+                found[bucket, (*labels, le)] = so_far
+            found[f"{name}_sum", labels] = times.total
+            found[f"{name}_count", labels] = so_far
+        return found
+
+    def measured(self) -> Mapping[Series, float]:
+        """The gauges of this process alone, as they are now."""
+        self.refresh()
+        return dict(self._gauges)
 
     def render(self) -> bytes:
-        """Prometheus text format."""
-        return generate_latest(self.registry)
+        """Prometheus text format: of all processes that count together. For any thread.
+
+        Counters and gauges of others are as they last wrote them; of processes that are gone only
+        the counters are.
+        """
+        self.flush()
+        if not self._directory:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        together.register(_Together(Path(self._directory)))
+        return generate_latest(together)
+
+    def _family(self, row: Row) -> Counter | Gauge | Histogram:
+        given = (row.name, row.meaning, row.labels)
+        match row.kind:
+            case Kind.COUNTER:
+                return Counter(*given, registry=self._registry)
+            case Kind.GAUGE:
+                mode = _MODES[row.merge]
+                return Gauge(*given, registry=self._registry, multiprocess_mode=mode)
+            case Kind.HISTOGRAM:
+                return Histogram(*given, registry=self._registry, buckets=LATENCY_BUCKETS_S)
+
+    def _begun(self, row: Row) -> None:
+        """One without labels is 0 from the begin, not absent until it is counted."""
+        (self.counter if row.kind is Kind.COUNTER else self.times)(row.name)
+
+    def _created_count(self, name: str, labels: tuple[str, ...]) -> Count:
+        family = self._families[name]
+        assert isinstance(family, Counter)
+        child = family.labels(*labels) if labels else family
+        created = self._counts[name, labels] = Count(child.inc, self._due)
+        return created
+
+    def _created_times(self, name: str, labels: tuple[str, ...]) -> Times:
+        family = self._families[name]
+        assert isinstance(family, Histogram)
+        child = family.labels(*labels) if labels else family
+        created = self._times[name, labels] = Times(child.observe)
+        return created
+
+
+class _Together(Collector):
+    """What all processes have written into a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        for pid in self._gone():
+            with suppress(FileNotFoundError):  # another process was faster
+                mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
+        with (self._directory / STEADY).open("a") as steady:
+            fcntl.flock(steady, fcntl.LOCK_SH)
+            # One that is being made is empty for a moment, and cannot be read.
+            files = [str(path) for path in self._directory.glob("*.db") if _size(path)]
+            merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+            return merged
+
+    def _gone(self) -> set[int]:
+        """The processes that have gauges, and are no more."""
+        owners = {path.stem.rpartition("_")[2] for path in self._directory.glob("gauge_live*_*.db")}
+        return {int(pid) for pid in owners if pid.isdecimal() and not _lives(int(pid))}
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import Final
 
 
 class Level(enum.Enum):
@@ -37,6 +38,10 @@ class Latency:
     p99_ms: float | None
 
 
+UNTIMED: Final = Latency(None, None, None)
+"""Where nothing was timed."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteFigures:
     """One route of the gateway. `per_second`: over the last whole minute."""
@@ -62,7 +67,10 @@ class ResourceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """One minute of the time line. `at`: its begin; `bootstraps_cached`: without a call."""
+    """One minute of the time line. `at`: its begin; `bootstraps_cached`: without a call.
+
+    `upstream`: how long Nexudus took for the cached lists, of all spaces.
+    """
 
     at: float
     requests: int
@@ -73,6 +81,7 @@ class Minute:
     calls_saved: int
     throttled: int
     latency: Latency
+    upstream: Latency = UNTIMED
 
 
 @dataclass(frozen=True, slots=True)

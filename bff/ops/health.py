@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,8 +17,8 @@ from bff.cache.bus import Bus
 from bff.cache.guarded import GuardedStore
 from bff.cache.invalidation import Invalidator
 from bff.edge import exchange as exchanges
-from bff.edge.headers_in import bearer
 from bff.errors import CredentialsError
+from bff.ops.operators import Operators
 
 REACHABLE: Final = "reachable"
 STOPPING: Final = "bff.stopping"
@@ -51,7 +50,7 @@ class Health:
 
     A store or a Nexudus that is away is said, but is no reason to be taken out: all replicas would
     go at once, and with them what they can still serve. Names of spaces are for operators only,
-    who present `ops_token`; everybody else, with a wrong token too, is told how many are well.
+    whatever their role is; everybody else, with a wrong token too, is told how many are well.
     """
 
     def __init__(
@@ -60,14 +59,14 @@ class Health:
         bus: Bus,
         invalidator: Invalidator,
         upstreams: Upstreams | None = None,
-        ops_token: str = "",
+        operators: Operators | None = None,
     ) -> None:
         self.ready = False
         self._store = store
         self._bus = bus
         self._invalidator = invalidator
         self._upstreams = NothingKnown() if upstreams is None else upstreams
-        self._ops_token = ops_token
+        self._operators = operators or Operators(())
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
@@ -102,13 +101,11 @@ class Health:
         return _json(200 if ready else 503, {"status": status, "checks": checks})
 
     def _is_operator(self, request: Request) -> bool:
-        if not self._ops_token:
-            return False
         try:
-            presented = bearer(request.scope["headers"])
+            self._operators.of(request.scope["headers"])
         except CredentialsError:
             return False
-        return hmac.compare_digest(presented.encode(), self._ops_token.encode())
+        return True
 
 
 def counted(states: Mapping[str, str]) -> str:

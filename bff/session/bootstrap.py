@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import orjson
 
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
+from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
 from bff.session.interpret import Refusal
 from bff.session.reading import Ask, Caller, Outcome, Reading
@@ -61,11 +62,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON body for one caller in one shape, and the readings that it was made of."""
+    """A JSON body for one caller in one shape, and the readings that it was made of.
+
+    `left_out`: bytes that the shape spared.
+    """
 
     body: bytes
     readings: tuple[Reading, ...]
     complete: bool
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ class Bootstrap:
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         early = await self._early(caller, parts, hint, lambda: asyncio.shield(accepted))
         try:
-            profiles = await self._reads.profiles(caller)
+            reason = Reason.PREFETCH if early else Reason.INTERACTIVE
+            profiles = await self._reads.profiles(caller, reason=reason)
             if isinstance(profiles, Refusal):
                 return profiles
             accepted.set_result(True)
@@ -135,7 +141,10 @@ class Bootstrap:
             ident = part.ident_of(hint)
             if ident is None:
                 continue
-            ask = Ask(caller, part, ident, gate=None if proven else gate, stranger=stranger)
+            ask = Ask(
+                caller, part, ident,
+                gate=None if proven else gate, stranger=stranger, reason=Reason.PREFETCH,
+            )  # fmt: skip
             task = asyncio.create_task(self._reads.read(ask), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early
@@ -183,7 +192,9 @@ def _merged(shape: Shape, listed: object, profiles: Reading, parts: Sequence[Par
         "Problems": [problem.as_json() for problem in problems],
     }
     readings = (profiles, *(part.reading for part in parts if part.reading is not None))
-    return Document(orjson.dumps(project(merged, shape)), readings, complete=not problems)
+    body = orjson.dumps(project(merged, shape))
+    left_out = 0 if shape.is_everything else len(orjson.dumps(merged)) - len(body)
+    return Document(body, readings, not problems, left_out)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal]]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bff.errors import Overloaded, UpstreamError
-from bff.nexudus.admission import CACHED, Admission, Attempt, Intent
+from bff.nexudus.admission import Admission, Attempt
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
 from bff.nexudus.headers import Header, RawHeaders, cached_request_headers
+from bff.nexudus.intent import Intent, Purpose, Reason
 from bff.nexudus.retry import Cause
 from bff.resources import PROFILES
 from bff.session.landing import Call
@@ -25,13 +26,18 @@ waits to be told of a refusal rather than of a timeout."""
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
-    """A GET, and its time in monotonic seconds: the latest begin of a call, and the end of all."""
+    """A GET, and its time in monotonic seconds: the latest begin of a call, and the end of all.
+
+    `bearer`: the digest of its token, if it has one.
+    """
 
     space: Space
+    purpose: Purpose
     path: str
     headers: RawHeaders
     begins_by: float
     ends_by: float
+    bearer: str = ""
 
 
 async def _nothing() -> None:
@@ -55,25 +61,32 @@ class Fetcher:
     async def fetch(self, call: Call) -> Answer:
         """A GET under the caller's own token."""
         headers = cached_request_headers(call.principal.token, call.variants)
-        errand = self._errand(call.principal.space, call.path, headers, self._deadline_s)
+        space, within_s = call.principal.space, self._deadline_s
+        errand = self._errand(space, call.purpose, call.path, headers, within_s)
+        errand = replace(errand, bearer=call.principal.digest)
         return await self._get(errand, call.urgency, call.begins)
 
     async def listed_by(self, space: str, credentials: RawHeaders, within_s: float) -> Answer:
         """The profile list under credentials other than a bearer token."""
         headers: list[Header] = [*credentials, (b"accept", b"application/json")]
-        errand = self._errand(space, PROFILES.path, headers, min(within_s, self._deadline_s))
+        purpose = Purpose(PROFILES.name, Reason.LISTING)
+        within_s = min(within_s, self._deadline_s)
+        errand = self._errand(space, purpose, PROFILES.path, headers, within_s)
         now = self._admission.clock.monotonic()
         return await self._get(errand, Urgency(Priority.FORWARDED, now))
 
-    def _errand(self, space: str, path: str, headers: RawHeaders, within_s: float) -> _Errand:
+    def _errand(
+        self, space: str, purpose: Purpose, path: str, headers: RawHeaders, within_s: float
+    ) -> _Errand:
         now = self._admission.clock.monotonic()
         begins_by, ends_by = now + BEGUN * within_s, now + within_s
-        return _Errand(self._table.by_name(space), path, headers, begins_by, ends_by)
+        return _Errand(self._table.by_name(space), purpose, path, headers, begins_by, ends_by)
 
     async def _get(
         self, errand: _Errand, urgency: Urgency, begins: Callable[[], Awaitable[None]] = _nothing
     ) -> Answer:
-        intent = Intent(errand.space.name, CACHED, urgency, errand.begins_by, repeatable=True)
+        name, purpose, bearer = errand.space.name, errand.purpose, errand.bearer
+        intent = Intent(name, purpose, urgency, errand.begins_by, repeatable=True, bearer=bearer)
         tries = self._admission.tries(intent)
         while True:
             try:

@@ -26,8 +26,11 @@ def judged(
             return Verdict.DEAD, None  # withdrawn: the list may not be shown, stale or not
         verdict = max(verdict, judge(proof.value.accepted_at, now, fresh, until))
         expires = min(expires, proof.expires)
-    if found.stands_in or (proof is not None and proof.stands_in):
+    stands_in = found.stands_in or (proof is not None and proof.stands_in)
+    if stands_in:
         verdict = max(verdict, Verdict.LAPSED)
     if verdict is Verdict.DEAD:
         return verdict, None
-    return verdict, Reading(ask.resource, entry, Outcome.HIT, found.tier, fresh, expires=expires)
+    return verdict, Reading(
+        ask.resource, entry, Outcome.HIT, found.tier, fresh, expires=expires, stands_in=stands_in
+    )

@@ -18,6 +18,7 @@ from bff.clock import Clock
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
+from bff.nexudus.intent import Purpose
 from bff.resources import PROFILES, Resource, coworkers_of, user_of
 from bff.session import wants
 from bff.session.interpret import Good, Refusal, interpret
@@ -48,6 +49,7 @@ class Call:
     """A fetch under a member's token. `begins` is awaited right before each call to Nexudus."""
 
     principal: Principal
+    purpose: Purpose
     path: str
     variants: Variants
     urgency: Urgency
@@ -130,8 +132,9 @@ class Landings:
             course.begun = True
             fetched_at = self.clock.wall()
 
-        path = ask.resource.path_for(ask.ident)
-        answer = await self.fetch(Call(ask.principal, path, ask.caller.variants, urgency, begins))
+        purpose, path = Purpose(ask.resource.name, ask.reason), ask.resource.path_for(ask.ident)
+        call = Call(ask.principal, purpose, path, ask.caller.variants, urgency, begins)
+        answer = await self.fetch(call)
         took_s = answer.took_s
         outcome = interpret(
             ask.resource, answer,

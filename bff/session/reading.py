@@ -13,6 +13,7 @@ from bff.cache.decide import Freshness
 from bff.cache.entry import Entry
 from bff.cache.tiered import Tier
 from bff.nexudus.headers import Variants
+from bff.nexudus.intent import Reason
 from bff.resources import Resource
 from bff.session.principal import Principal
 
@@ -72,7 +73,8 @@ class Ask:
 
     `stale_ok`: a stale answer may be served while it is revalidated. `gate`: resolves to whether
     the caller proved itself; until then nothing fetched for it is shared or stored. `stranger`:
-    nothing is known of the caller's token, which may be invented.
+    nothing is known of the caller's token, which may be invented. `reason`: of a call that is made
+    for it.
     """
 
     caller: Caller
@@ -81,6 +83,7 @@ class Ask:
     stale_ok: bool = True
     gate: Callable[[], Awaitable[bool]] | None = None
     stranger: bool = False
+    reason: Reason = Reason.INTERACTIVE
 
     @property
     def principal(self) -> Principal:
@@ -89,12 +92,25 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is remembered of a reading once it was answered with: all but the document."""
+
+    resource: str
+    ident: str
+    status: int
+    fetched_at: float
+    outcome: Outcome
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A document that its caller may be shown, and where it came from.
 
     `proven_until`: UTC seconds at which the caller has to prove itself again, where that is not
     for the document itself to say. `upstream_s`: how long Nexudus took, if it was asked.
-    `expires`: of the copy in process that it was made of, monotonic seconds.
+    `expires`: of the copy in process that it was made of, monotonic seconds. `stands_in`: an
+    invalidation of it may have been missed.
     """
 
     resource: Resource
@@ -106,3 +122,23 @@ class Reading:
     proven_until: float | None = None
     upstream_s: float | None = None
     expires: float = math.inf
+    ident: str = ""
+
+    @property
+    def part(self) -> Part:
+        """What may be kept for as long as one likes."""
+        entry = self.entry
+        return Part(
+            self.resource.name, self.ident, entry.status, entry.fetched_at, self.outcome, self.tier
+        )
+
+    stands_in: bool = False
+
+    @property
+    def counts_as(self) -> str:
+        """Its outcome, as metrics tell it."""
+        if self.outcome is Outcome.HIT and self.entry.status != 200:
+            return "negative"
+        if self.outcome is Outcome.STALE_ERROR and self.stands_in:
+            return "stand_in"
+        return self.outcome.value

@@ -15,6 +15,7 @@ from bff.cache.flight import Course, Flights, Landed
 from bff.cache.tiered import Found, Ticket, Tier, TieredCache, Want
 from bff.errors import Overloaded, UpstreamError, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority, Urgency
+from bff.nexudus.intent import Reason
 from bff.resources import PROFILES, RELATED
 from bff.session import wants
 from bff.session.crossing import Crossing
@@ -36,7 +37,11 @@ class Terms:
 
 
 class Reads:
-    """The cached reads of one process. `crossing` does what its flights are for."""
+    """The cached reads of one process. `crossing` does what its flights are for.
+
+    `observe(space, resource, tier, outcome)` hears of each. While `refreshes_paused`, nothing is
+    revalidated behind a stale answer.
+    """
 
     def __init__(
         self,
@@ -53,19 +58,23 @@ class Reads:
         self._policies = landings.policies
         self._clock = landings.clock
         self._terms = terms
+        self.refreshes_paused = False
         self.on_shared_hit: Callable[[Ask, Entry], None] = lambda _ask, _entry: None
+        self.observe: Callable[[str, str, str, str], None] = lambda _s, _r, _t, _o: None
 
     @property
     def fetch(self) -> Fetch:
         """Asking Nexudus past all caches."""
         return self._landings.fetch
 
-    async def profiles(self, caller: Caller, *, stale_ok: bool = True) -> Reading | Refusal:
+    async def profiles(
+        self, caller: Caller, *, stale_ok: bool = True, reason: Reason = Reason.INTERACTIVE
+    ) -> Reading | Refusal:
         """The caller's profile list; a Reading of it is the proof that Nexudus accepts the token.
 
         Raises UpstreamError if Nexudus fails and nothing stale may stand in.
         """
-        return await self.read(Ask(caller, PROFILES, "", stale_ok))
+        return await self.read(Ask(caller, PROFILES, "", stale_ok, reason=reason))
 
     async def related(self, caller: Caller, coworker_id: int) -> Reading | Refusal:
         """A related list, shown only to a token that Nexudus accepted within the profile TTL."""
@@ -74,7 +83,7 @@ class Reads:
         # is noticed. Here nothing else asks Nexudus about the token.
         accepted = await self._accepted(caller.principal)
         if accepted is None:
-            listed = await self.profiles(caller, stale_ok=False)
+            listed = await self.profiles(caller, stale_ok=False, reason=Reason.PROOF)
             if isinstance(listed, Refusal):
                 return listed
             accepted = listed.entry.fetched_at, listed.expires
@@ -104,10 +113,24 @@ class Reads:
 
     async def read(self, ask: Ask) -> Reading | Refusal:
         """One read under the rules. A shared document needs a caller that is or will be proven."""
+        space, resource = ask.principal.space, ask.resource.name
+        try:
+            answer = await self._read(ask)
+        except UpstreamError:
+            self.observe(space, resource, Tier.UPSTREAM.value, "error")
+            raise
+        if isinstance(answer, Refusal):
+            told = "error" if answer.is_failure else Outcome.MISS.value
+            self.observe(space, resource, Tier.UPSTREAM.value, told)
+        else:
+            self.observe(space, resource, answer.tier.value, answer.counts_as)
+        return answer
+
+    async def _read(self, ask: Ask) -> Reading | Refusal:
         want = self._landings.want(ask)
         findings = await self._cache.find(ask.principal.space, self._wanted(ask, want))
         if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
-            return await self.read(ask)
+            return await self._read(ask)
         verdict, reading = self._judged(ask, findings.values)
         if reading is not None and verdict is Verdict.FRESH:
             if want.token is None and ask.gate is None:
@@ -183,7 +206,7 @@ class Reads:
             fresh = self._policies[ask.resource.name].of(entry)
             return Reading(
                 ask.resource, entry, _outcome(landed), landing.tier, fresh, landing.stored,
-                upstream_s=landing.took_s,
+                upstream_s=landing.took_s, ident=ask.ident,
             )  # fmt: skip
 
     async def _landed(
@@ -233,8 +256,11 @@ class Reads:
 
     def _refresh(self, ask: Ask, ticket: Ticket) -> None:
         """Revalidate behind a stale answer, once per key, unless too many do."""
+        if self.refreshes_paused:
+            return
         if ask.gate is not None:
             return  # nobody knows yet whether its caller may have it
+        ask = replace(ask, reason=Reason.REFRESH)
         if self._flights.behind_of(ask.principal.space) >= self._terms.refreshes:
             return
         urgency = Urgency(Priority.BACKGROUND, self._clock.monotonic())

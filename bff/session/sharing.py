@@ -22,6 +22,7 @@ from bff.cache.keys import Scope
 from bff.clock import Clock
 from bff.errors import StoreUnavailable, UpstreamError
 from bff.nexudus.budget.contract import Priority, Urgency
+from bff.nexudus.intent import Purpose, Reason
 from bff.resources import RELATED, Resource
 from bff.session.interpret import Good, Refusal, interpret
 from bff.session.landing import Call
@@ -72,6 +73,7 @@ class Sharing:
         self._comparisons: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.observe: Callable[[str, str], None] = lambda _space, _outcome: None
+        self.on_turned: Callable[[str, bool], None] = lambda _space, _per_token: None
 
     def scope_of(self, principal: Principal, resource: Resource) -> Scope:
         """Whose container a document of this caller belongs in."""
@@ -106,6 +108,7 @@ class Sharing:
         await self._store.set_flag(space, FLAG, SHARED)
         self._untold.discard(space)
         self._demoted -= {space} - self._by_hand
+        self.on_turned(space, self.is_demoted(space))
 
     def sample(self, ask: Ask, entry: Entry) -> None:
         """A shared hit was served; perhaps compare it, never delaying the answer."""
@@ -134,6 +137,7 @@ class Sharing:
     async def demote(self, space: str) -> None:
         """Store related lists per token from now on, here and everywhere."""
         self._demoted.add(space)
+        self.on_turned(space, True)
         # The flag first: who hears of it and looks must find it.
         self._untold.add(space)
         try:
@@ -149,8 +153,9 @@ class Sharing:
         try:
             path = ask.resource.path_for(ask.ident)
             urgency = Urgency(Priority.BACKGROUND)
+            purpose = Purpose(ask.resource.name, Reason.SENTINEL)
             answer = await self._reads.fetch(
-                Call(ask.principal, path, ask.caller.variants, urgency)
+                Call(ask.principal, purpose, path, ask.caller.variants, urgency)
             )
             own = interpret(
                 ask.resource, answer,

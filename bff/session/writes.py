@@ -21,6 +21,7 @@ from bff.clock import Clock
 from bff.errors import UpstreamError
 from bff.nexudus.answers import Answer
 from bff.nexudus.headers import Header, RawHeaders, Variants
+from bff.nexudus.intent import Reason
 from bff.resources import PROFILES, as_id, coworkers_of, user_of
 from bff.session.interpret import THROTTLED, Refusal, parsed
 from bff.session.principal import Principal
@@ -158,7 +159,7 @@ class Writes:
         if known is not None:
             return _Owner(known.user, known.coworkers)
         caller = Caller(principal, Variants(), self._clock.monotonic() + LOOKUP_S)
-        answer = await self._reads.profiles(caller, stale_ok=False)
+        answer = await self._reads.profiles(caller, stale_ok=False, reason=Reason.LISTING)
         if isinstance(answer, Refusal):
             return _Unidentified.UNKNOWN if answer.is_failure else _Unidentified.NOBODY
         return _owner_of(answer.entry.document())

@@ -30,15 +30,19 @@ TABLE = {
     # what is cached, and the use case made of it
     "resources": "errors cache",
     "session": "errors clock spaces observe shape cache nexudus resources",
+    # the parts again, with a span around each
+    "traced": "errors clock spaces observe cache nexudus edge",
     # towards the apps, towards the operators
     "edge": "errors clock spaces version observe shape cache nexudus hooks resources session",
     "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
     # configuration and wiring
     "settings": "errors spaces limits shape",
-    "configured": "errors limits cache nexudus resources session edge settings",
+    "configured": "errors limits cache nexudus resources session edge ops settings",
+    "observed": "clock observe cache nexudus session",
+    "operated": "version spaces clock observe observed cache nexudus session edge ops",
     "app": (
         "errors clock spaces limits version observe shape cache nexudus hooks resources session"
-        " edge ops settings configured"
+        " edge ops traced settings configured observed operated"
     ),
     # a world of its own, which only commands start
     "sandbox": "clock",
@@ -46,20 +50,29 @@ TABLE = {
     "terminal": "",
     "serve": "terminal app",
     "children": "terminal",
-    "purge": "terminal",
+    "operating": "terminal",
+    "purge": "terminal operating",
+    "explain": "terminal operating",
+    "top": "terminal operating",
     "doctor": "errors clock spaces version shape cache nexudus resources edge settings",
     "demo": "terminal app sandbox serve children",
-    "cli": "errors spaces version observe settings app sandbox terminal serve demo purge doctor",
+    "cli": (
+        "errors spaces version observe settings app sandbox terminal serve demo purge explain"
+        " top doctor"
+    ),
     "__main__": "cli",
 }
 """Room -> the rooms that it may import besides itself."""
 
 ROOM_OF = {
     "bff": "version",
+    "bff.cli_operators": "cli",
     "bff.serve_hosted": "serve",
+    "bff.serve_metrics": "serve",
     "bff.settings_cached": "settings",
     "bff.settings_catalogue": "settings",
     "bff.settings_doc": "settings",
+    "bff.settings_operators": "settings",
     "bff.settings_sources": "settings",
     "bff.settings_types": "settings",
     "bff.settings_values": "settings",

@@ -18,6 +18,10 @@ FIELDS = frozenset(
         *("action", "affected", "alone", "bytes", "cache", "cause", "everywhere", "message"),
         *("method", "ms", "peers", "reason", "request_id", "resource", "route", "scope", "space"),
         *("status", "stored", "what"),
+        # of a request: 32 hex digits, a number
+        *("trace_id", "sample"),
+        # of what an operator did, by name
+        *("operator", "outcome"),
         # of what Nexudus allows
         *("factor", "seconds", "stretch"),
         # of a server that starts

@@ -15,7 +15,8 @@ LONG_FUNCTIONS = {
 }
 MANY_PARAMETERS = {
     "bff.cli.sandbox": "one parameter for each option of the command",
-    "bff.cli.purge": "one parameter for each option of the command",
+    "bff.cli_operators.purge": "one parameter for each option of the command",
+    "bff.cli_operators.explain": "one parameter for each option of the command",
 }
 """Justified exceptions; one that is no longer needed fails too."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from bff.edge.routes import BOOTSTRAP_PATH
+from bff.edge.target import BOOTSTRAP_PATH
 from bff.resources import PROFILES, RELATED
 from bff.sandbox.effects import Effect, Hang, Html200, Reset, Status
 from bff.sandbox.faults import Match, Rule

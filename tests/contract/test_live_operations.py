@@ -11,7 +11,7 @@ from tests.contract.contract import Contract
 from tests.contract.live import HOST, WEBHOOK_SECRET, Live, healthy
 
 HOOK, SPACE_HOOK = "/hooks/nexudus", "/hooks/nexudus/{space}"
-PURGE, SHARING = "/ops/api/purge", "/ops/api/sharing"
+PURGE, SHARING, EXPLAIN = "/ops/api/purge", "/ops/api/sharing", "/ops/api/explain"
 EVENT = b'[{"Id":101,"UserId":7001,"FullName":"Jane Doe"}]'
 
 
@@ -68,6 +68,16 @@ async def test_pitfall_20_a_refused_webhook_is_declared(
         (SHARING, b'{"scope":"token"}', 200),
         (SHARING, b'{"scope":"coworker"}', 200),
         (SHARING, b'{"scope":"everybody"}', 400),
+        (PURGE, b'{"everything":true,"spaces":"all"}', 200),
+        ("/ops/api/refreshes", b'{"paused":false}', 200),
+        ("/ops/api/refreshes", b'{"paused":0}', 400),
+        ("/ops/api/log-level", b'{"level":"info"}', 200),
+        ("/ops/api/log-level", b'{"level":"loud"}', 400),
+        (EXPLAIN, b'{"path":"/session/bootstrap","headers":{"Authorization":"Bearer x"}}', 200),
+        (EXPLAIN, b'{"path":"/api/public/x","method":"DELETE"}', 200),
+        (EXPLAIN, b'{"url":"https://elsewhere.example.com/"}', 200),
+        (EXPLAIN, b"{}", 400),
+        (EXPLAIN, b" " * 32769, 413),
     ],
 )
 async def test_an_operators_wish_is_declared(
@@ -91,7 +101,15 @@ async def test_what_anyone_may_read_is_declared(
 
 @healthy
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/metrics"), ("POST", PURGE), ("POST", SHARING)]
+    ("method", "path"),
+    [
+        ("GET", "/metrics"),
+        ("GET", "/ops/api/whoami"),
+        ("GET", "/ops/api/snapshot"),
+        ("POST", PURGE),
+        ("POST", SHARING),
+        ("POST", EXPLAIN),
+    ],
 )
 async def test_pitfall_20_what_only_operators_may_do_is_declared(
     gateway: Live, contract: Contract, method: str, path: str

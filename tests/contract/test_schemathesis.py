@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.contract.contract import Contract
 from tests.contract.live import HOST, MEMBER_TOKEN, OPERATOR_TOKEN, WEBHOOK_SECRET, live
 
 ROOT = Path(__file__).parents[2]
+STREAM = "/ops/api/live"
+"""Its answers do not end."""
 EXAMPLES = 30
 """Of each operation; the edge cases of every parameter come beside them."""
 
@@ -38,7 +41,12 @@ stateful.enabled = false
 
 
 @pytest.mark.timeout(120)
-async def test_generated_requests_get_declared_answers(tmp_path: Path) -> None:
+async def test_generated_requests_get_declared_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nobody knows the requests that are made up here, and the log is not theirs to turn down.
+    monkeypatch.setattr("bff.ops.fleet.ASK_S", 0.01)
+    monkeypatch.setattr("bff.observe.logs.Leveled.least", logging.INFO)
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     async with live() as gateway:
         document = await gateway.anyone.get("/openapi.json")
@@ -51,7 +59,8 @@ async def test_generated_requests_get_declared_answers(tmp_path: Path) -> None:
         (tmp_path / "openapi.json").write_text(json.dumps(contract.document))
         status, report = await schemathesis(tmp_path, gateway.origin)
     assert status == 0, report
-    tested = [method for _, method, _ in contract.operations() if method != "head"]
+    tested = [path for path, method, _ in contract.operations() if method != "head"]
+    tested.remove(STREAM)
     assert f"Tested: {len(tested)}\n" in report, report
 
 
@@ -61,7 +70,8 @@ async def schemathesis(folder: Path, origin: str) -> tuple[int, str]:
         *(sys.executable, "-m", "schemathesis.cli"),
         *("--config-file", str(folder / "schemathesis.toml")),
         *("run", str(folder / "openapi.json"), "--url", origin, "--no-color"),
-        *("--exclude-method", "HEAD", "--checks", ",".join(conformance.CHECKS)),
+        *("--exclude-method", "HEAD", "--exclude-path", STREAM),
+        *("--checks", ",".join(conformance.CHECKS)),
         cwd=folder,
         env={
             **os.environ,

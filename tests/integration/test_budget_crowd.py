@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -11,7 +14,8 @@ import pytest
 from bff.app import Seams, build
 from bff.clock import SystemClock
 from bff.nexudus.client import open_pools
-from bff.sandbox.app import create_app, sandbox_of
+from bff.resources import RELATED
+from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.options import SandboxOptions
 from bff.sandbox.throttle import Limit
 from bff.settings import load
@@ -26,42 +30,82 @@ KEPT = "1/80ms,120/m"
 SESSIONS = 20
 
 
-@pytest.mark.timeout(30)
-async def test_a_crowd_is_served_session_by_session_and_nothing_is_refused(redis_url: str) -> None:
+@dataclass(frozen=True, slots=True)
+class House:
+    """A Nexudus, and two gateways before it."""
+
+    sandbox: Sandbox
+    gateways: tuple[httpx.AsyncClient, ...]
+
+    def tokens(self, number: int) -> list[str]:
+        """Of so many members, none of them known to the gateways yet."""
+        members = [member.user_id for member in self.sandbox.world.members()][-number:]
+        return [self.sandbox.tokens.mint(user_id) for user_id in members]
+
+    async def get(self, number: int, path: str, token: str) -> httpx.Response:
+        """From one gateway or the other."""
+        return await self.gateways[number % 2].get(path, headers=bearer(token))
+
+
+@asynccontextmanager
+async def house(redis_url: str, asked: tuple[Limit, ...], **settings: str) -> AsyncIterator[House]:
+    """Settings differ from those of other tests."""
     sandbox_app = create_app(
-        SandboxOptions(space="alpha", members=SESSIONS, limits=ASKED, latency_ms=(40, 40))
+        SandboxOptions(space="alpha", members=SESSIONS, limits=asked, latency_ms=(40, 40))
     )
     async with AsyncExitStack() as stack:
-        upstream = await stack.enter_async_context(serving(sandbox_app))
-        settings = load(
-            {
-                **PLAIN,
-                "BFF_UPSTREAM": upstream,
-                "BFF_REDIS_URL": redis_url,
-                "BFF_REDIS_TIMEOUT_MS": "5000",
-                "BFF_SECRET": SECRET,
-                "BFF_OPS_TOKEN": OPS_TOKEN,
-                "BFF_SENTINEL_RATE": "0",
-                "BFF_BUDGET": "on",
-                "BFF_BUDGET_CALLS": KEPT,
-            }
-        )
+        environ = {
+            **PLAIN,
+            "BFF_UPSTREAM": await stack.enter_async_context(serving(sandbox_app)),
+            "BFF_REDIS_URL": redis_url,
+            "BFF_REDIS_TIMEOUT_MS": "5000",
+            "BFF_SECRET": SECRET,
+            "BFF_OPS_TOKEN": OPS_TOKEN,
+            "BFF_SENTINEL_RATE": "0",
+            "BFF_BUDGET": "on",
+            **settings,
+        }
         gateways = []
         for _ in range(2):
-            app = build(settings, Seams(transport=open_pools(), clock=SystemClock()))
-            gateways.append(await stack.enter_async_context(serving(app)))
-        sandbox = sandbox_of(sandbox_app)
-        members = [member.user_id for member in sandbox.world.members()][-SESSIONS:]
-        clients = [await stack.enter_async_context(client(origin)) for origin in gateways]
+            app = build(load(environ), Seams(transport=open_pools(), clock=SystemClock()))
+            origin = await stack.enter_async_context(serving(app))
+            gateways.append(await stack.enter_async_context(client(origin)))
+        yield House(sandbox_of(sandbox_app), tuple(gateways))
 
-        async def begin(number: int, user_id: int) -> httpx.Response:
-            token = sandbox.tokens.mint(user_id)
-            return await clients[number % 2].get(BOOTSTRAP, headers=bearer(token))
 
-        answers = await asyncio.gather(*(begin(*each) for each in enumerate(members)))
-        assert sandbox.throttle.refused == 0
+@pytest.mark.timeout(30)
+async def test_a_crowd_is_served_session_by_session_and_nothing_is_refused(redis_url: str) -> None:
+    # Nobody knows their tokens before Nexudus does: far more than the part of such tokens is used.
+    kept = {"BFF_BUDGET_CALLS": KEPT, "BFF_BUDGET_STRANGER_SHARE": "0.1"}
+    async with house(redis_url, ASKED, **kept) as there:
+        begun = enumerate(there.tokens(SESSIONS))
+        answers = await asyncio.gather(*(there.get(n, BOOTSTRAP, token) for n, token in begun))
+        assert there.sandbox.throttle.refused == 0
         complete = [a for a in answers if a.status_code == 200 and "bff-complete" not in a.headers]
         assert len(complete) >= 0.9 * SESSIONS
         # What was begun is finished first: half of them are there when half of the calls are.
         took = sorted(answer.elapsed.total_seconds() for answer in complete)
         assert took[len(took) // 2] < 0.7 * took[-1]
+
+
+async def test_a_flood_of_invented_tokens_leaves_the_rest_to_those_that_nexudus_knows(
+    redis_url: str,
+) -> None:
+    kept = {
+        "BFF_BUDGET_CALLS": "1/30ms,20/m",
+        "BFF_BUDGET_STRANGER_SHARE": "0.25",
+        "BFF_DEADLINE_S": "1",
+    }
+    async with house(redis_url, (Limit(1, 0.01), Limit(20, 60.0)), **kept) as there:
+        known = there.tokens(2)
+        for number, token in enumerate(known):
+            assert (await there.get(number, BOOTSTRAP, token)).status_code == 200
+        flood = [there.get(n, BOOTSTRAP, f"invented-{n}") for n in range(16)]
+        statuses = Counter(answer.status_code for answer in await asyncio.gather(*flood))
+        assert statuses == {401: 5, 503: 11}
+        cards = [RELATED.path_for(str(each.id)) for each in there.sandbox.world.coworkers()][:8]
+        for number, card in enumerate(cards):
+            answer = await there.get(number, card, known[number % 2])
+            assert answer.status_code in (200, 404)
+        assert (await there.get(0, BOOTSTRAP, there.tokens(3)[0])).status_code == 503
+        assert there.sandbox.throttle.refused == 0

@@ -420,7 +420,9 @@ async def test_pitfall_14_a_slow_fill_does_not_outlive_a_switch(pair: Stage) -> 
 
 async def test_pitfall_20_the_operators_doors_need_the_operators_token(solo: Stage) -> None:
     await solo.get(BOOTSTRAP, solo.alice)
-    doors = [("GET", "/metrics"), ("POST", "/ops/api/purge"), ("POST", "/ops/api/sharing")]
+    acts = ("purge", "sharing", "refreshes", "log-level", "explain")
+    looks = ("/metrics", "/ops/api/whoami", "/ops/api/snapshot", "/ops/api/live")
+    doors = [("POST", f"/ops/api/{act}") for act in acts] + [("GET", look) for look in looks]
     wrong = [
         {},
         bearer("wrong"),

@@ -28,7 +28,7 @@ from tests.support.redis_server import RedisServer
 ALLOWANCE_S = 0.05
 MARGIN_S = 0.1
 BACK_WITHIN_S = 1.0
-BEHIND = {"store probe", "store, behind", "budget heartbeat"}
+BEHIND = {"store probe", "store, behind", "budget heartbeat", "reporter"}
 
 
 @dataclass(slots=True)

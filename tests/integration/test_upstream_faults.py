@@ -12,10 +12,11 @@ import httpx
 import pytest
 
 from bff.errors import Overloaded, UpstreamDown
-from bff.nexudus.admission import FORWARDED, Admission, AdmissionPolicy, Intent, Observer
+from bff.nexudus.admission import Admission, AdmissionPolicy
 from bff.nexudus.blame import Asked
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.client import NexudusClient
+from bff.nexudus.intent import FORWARDED, Intent, Observer
 from bff.nexudus.passthrough import CLIENT_CLOSED, Outcome, Passage, Plan, ResponseCutError, forward
 from bff.nexudus.retry import RetryPolicy
 from bff.sandbox.effects import Reset, Status
@@ -375,7 +376,9 @@ def passage(
 
 
 async def _refused(s: Stage) -> bool:
-    return await s.metric("bff_upstream_calls", "4xx") > 0
+    """As a throttle or, where Nexudus does not say when to come back, as any other refusal."""
+    throttled = await s.metric("bff_upstream_calls", "throttled")
+    return throttled + await s.metric("bff_upstream_calls", "4xx") > 0
 
 
 async def _waits(budget: Unlimited) -> bool:

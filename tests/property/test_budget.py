@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bff.limits import Limit
 from bff.nexudus.budget.book import Book
 from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.peers import Peers
 from bff.nexudus.budget.windows import HOLD_S, SENDS_WITHIN_S, Shares, Tally, Turns, Window, wait_s
 from tests.support.budget_ledger import answer
 
@@ -165,7 +166,7 @@ def test_pitfall_23_shares_of_processes_that_cannot_talk_never_pass_the_limits_t
         Window(Limit(9, 2.0), True, 0.005),
     )
     names = tuple(f"p{i}" for i in range(processes))
-    books = [Book(accounted, FULL, name) for name in names]
+    books = [Book(accounted, FULL, Peers(name)) for name in names]
     ledger = [Accounts(window, window.allows()) for window in accounted]
     now, log = 1_000.0, list[float]()
     for gap, leaving in before:  # shared: one ledger, and everybody hears of each call at once
@@ -199,29 +200,39 @@ def test_pitfall_23_shares_of_processes_that_cannot_talk_never_pass_the_limits_t
 
 @given(
     shares=st.builds(Shares, positive, positive, positive),
-    calls=st.lists(st.tuples(st.sampled_from(Priority), st.booleans(), parts), max_size=60),
+    calls=st.lists(
+        st.tuples(st.sampled_from(Priority), st.booleans(), parts, st.booleans()), max_size=60
+    ),
 )
 def test_no_priority_takes_the_use_of_a_limit_above_its_share_and_members_have_all_of_it(
-    shares: Shares, calls: list[tuple[Priority, bool, float]]
+    shares: Shares, calls: list[tuple[Priority, bool, float, bool]]
 ) -> None:
     accounted = (Window(Limit(14, 1.0)), Window(Limit(6, 2.0), True))
-    alone, now = Book(accounted, shares, "p0"), 1_000.0
+    alone, now = Book(accounted, shares, Peers("p0")), 1_000.0
     alone.hear(answer(usage=[(0, 0)] * 2), alone.tell(now), now, now)
     alone.lose(now)
     strangers = [Tally(), Tally()]
-    for priority, write, gap in calls:
+    for priority, write, gap, known in calls:
         now += gap * 0.2
         applying = [i for i, window in enumerate(accounted) if write or not window.writes_only]
         used = alone.used(now)
         verdict = alone.decide(priority, write, now, now)
-        room = [used[i] < accounted[i].allows(shares.of(priority)) for i in applying]
+        level = [window.allows(shares.of(priority)) for window in accounted]
         theirs = [tally.at(now, w.keep_s()) for w, tally in zip(accounted, strangers, strict=True)]
+        assert all(each.used <= n for each, n in zip(theirs, used, strict=True))
+        if priority is Priority.STRANGER:
+            # Those that were not accepted would not fill what is above the level.
+            top = [window.allows() for window in accounted]
+            level = [top[i] if theirs[i].used < top[i] - n else n for i, n in enumerate(level)]
+        room = [used[i] < level[i] for i in applying]
         if priority is Priority.STRANGER:
             room += [theirs[i].used < accounted[i].allows(shares.stranger) for i in applying]
         assert verdict.granted is all(room)
-        if verdict.granted and priority is Priority.STRANGER:
+        if verdict.granted and known:
+            verdict.grant.accepted(now)
+        elif verdict.granted and priority is Priority.STRANGER:
             for i in applying:
-                strangers[i] = theirs[i].plus(accounted[i].end(now), 1)
+                strangers[i] = theirs[i].plus(accounted[i].end(verdict.grant.until), 1)
         if not verdict.granted:
             full = [i for i in applying if used[i] >= accounted[i].allows()]
             assert full or verdict.share_only or verdict.strangers_only
@@ -240,7 +251,7 @@ def test_neither_strangers_nor_calls_passed_through_keep_the_others_out_however_
     calls: int, shares: Shares, first: Priority, gaps: list[int]
 ) -> None:
     window = Window(Limit(calls, 1.0))
-    alone, now = Book((window,), shares, "p0"), 1_000.0
+    alone, now = Book((window,), shares, Peers("p0")), 1_000.0
     alone.hear(answer(usage=[(0, 0)]), alone.tell(now), now, now)
     alone.lose(now)
     flooding = [first]

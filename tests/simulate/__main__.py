@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -16,7 +16,7 @@ from tests.simulate.drawing import Span, figure
 from tests.simulate.page import Cast, page, table
 from tests.simulate.rows import row_of
 from tests.simulate.trace import OPENS_S, Plan
-from tests.simulate.variants import VARIANTS
+from tests.simulate.variants import VARIANTS, Variant
 
 DOCS = Path(__file__).parents[2] / "docs"
 STANDARD = Scale()
@@ -32,19 +32,28 @@ def scale_of(environ: Mapping[str, str]) -> Scale:
     return Scale(members, Plan(seed=seed, until_s=until_s))
 
 
+def variants_of(environ: Mapping[str, str]) -> Sequence[Variant]:
+    """SIM_ROWS: names of rows, separated by semicolons; all of them without it."""
+    names = [name.strip() for name in environ.get("SIM_ROWS", "").split(";") if name.strip()]
+    by_name = {variant.name: variant for variant in VARIANTS}
+    if unknown := [name for name in names if name not in by_name]:
+        raise SystemExit(f"no rows in SIM_ROWS: {unknown}; there are {'; '.join(by_name)}")
+    return [by_name[name] for name in names] or VARIANTS
+
+
 def main(environ: Mapping[str, str]) -> None:
-    """Only the standard Monday is written to `docs/`; others are printed."""
-    scale, began = scale_of(environ), time.monotonic()
+    """Only the standard Monday is written to `docs/`, and only whole; else rows are printed."""
+    scale, variants, began = scale_of(environ), variants_of(environ), time.monotonic()
     minutes = round((scale.plan.until_s - OPENS_S) / 60)
     rows = []
     with ProcessPoolExecutor(
         int(environ.get("SIM_JOBS") or os.cpu_count() or 1), get_context("spawn")
     ) as pool:
-        for outcome in pool.map(partial(day_of, scale), VARIANTS):
+        for outcome in pool.map(partial(day_of, scale), variants):
             rows.append(row_of(outcome, minutes))
             print(f"{time.monotonic() - began:5.0f} s  {rows[-1].name}", file=sys.stderr)
     print(table(rows))
-    if scale == STANDARD:
+    if scale == STANDARD and variants is VARIANTS:
         cast = Cast.of(scale.members, devices_of(scale))
         (DOCS / "monday.md").write_text(page(rows, scale, cast), encoding="utf-8")
         drawn = figure(rows, Span(round(OPENS_S / 60), minutes), scale.members)

@@ -14,6 +14,8 @@ from bff.clock import Clock
 from bff.nexudus.headers import Header, RawHeaders
 
 THROTTLED: Final = 409
+AGAIN_S: Final = 60.0
+"""What was answered so lately would not have had to be asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,27 @@ async def call(app: ASGIApp, method: str, target: bytes, headers: RawHeaders) ->
 
 @dataclass(slots=True)
 class Door:
-    """Nexudus, and how often it was asked: by minute of virtual time, and how often in vain."""
+    """Nexudus, and how often it was asked: by minute of virtual time, and how often in vain.
+
+    `again`: how often for what it had told the same token within `AGAIN_S`.
+    """
 
     app: ASGIApp
     clock: Clock
     calls: Counter[int] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    again: int = 0
+    _told: dict[tuple[bytes, bytes], float] = field(default_factory=dict)
 
     async def call(self, method: str, target: bytes, headers: RawHeaders) -> Reply:
-        minute = int(self.clock.monotonic() // 60)
+        now = self.clock.monotonic()
+        minute = int(now // 60)
         self.calls[minute] += 1
+        token = next((value for name, value in headers if name == b"authorization"), b"")
+        self.again += method == "GET" and now < self._told.get((target, token), -AGAIN_S) + AGAIN_S
         reply = await call(self.app, method, target, headers)
+        if reply.status in (200, 404):
+            self._told[target, token] = now
         if reply.status == THROTTLED:
             self.refused[minute] += 1
         return reply

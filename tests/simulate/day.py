@@ -62,13 +62,17 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a day came to. `calls` and `refused` are Nexudus', by minute after the trace opens."""
+    """What a day came to. `calls` and `refused` are Nexudus', by minute after the trace opens.
+
+    `again`: as in `Door`.
+    """
 
     variant: Variant
     tally: Tally
     calls: Counter[int]
     refused: Counter[int]
     redis_commands: int
+    again: int
 
 
 def day_of(scale: Scale, variant: Variant) -> Outcome:
@@ -103,11 +107,12 @@ async def _day(scale: Scale, variant: Variant) -> Outcome:
         if variant.warm:
             await _eve(sandbox, door, clock, people)
         await clock.sleep(OPENS_AT_S - SETTLE_S - clock.monotonic())
-        shelf.commands = 0
+        shelf.commands = door.again = 0
         async with _way(variant, door, clock, tally) as way:
             visitor = Visitor(way, clock, tally, OPENS_AT_S)
             await play_all(visitor, list(zip(devices, seats, strict=True)))
-    return Outcome(variant, tally, _since(door.calls), _since(door.refused), shelf.commands)
+    calls, refused = _since(door.calls), _since(door.refused)
+    return Outcome(variant, tally, calls, refused, shelf.commands, door.again)
 
 
 def _sandbox(scale: Scale, clock: VirtualClock) -> Starlette:

@@ -13,6 +13,7 @@ from tests.simulate.portal import PAGES, RELOAD_S, RETRIES
 from tests.simulate.rows import Row, cards_a_visit, seconds
 from tests.simulate.tally import CALLS_OF_A_BOOTSTRAP, CALLS_OF_A_CARD
 from tests.simulate.trace import CARD_SKEW, OPENS_S, RETURN_SKEW, Device, Visit
+from tests.simulate.variants import NO_REDIS, NO_REDIS_TOLD
 
 COLUMNS: Final = (
     "",
@@ -97,6 +98,7 @@ def page(rows: Sequence[Row], scale: Scale, cast: Cast) -> str:
         table(rows),
         *_COLUMNS_EXPLAINED,
         _ROWS_EXPLAINED,
+        _without_redis(rows),
         "## How it is made",
         _made(),
         *_trace(scale, cast),
@@ -150,8 +152,9 @@ def _opening(rows: Sequence[Row], cast: Cast) -> str:
         f"busiest ten minutes ask for {cast.busiest:,} a minute. "
         f"Without the gateway the apps send {without.calls:,} calls, {without.refused:,} of them "
         f"in vain, and {without.given_up:,} of {without.starts:,} session starts come to nothing. "
-        f"With it Nexudus gets {whole.calls:,} calls and refuses {whole.refused:,}, and "
-        f"{whole.given_up:,} of {whole.starts:,} come to nothing."
+        f"With it Nexudus gets {whole.calls:,} calls, {whole.fullest_hour:,} of them in the "
+        f"fullest hour, and refuses {whole.refused:,}; {whole.given_up:,} of {whole.starts:,} come "
+        "to nothing."
     )
 
 
@@ -171,13 +174,30 @@ _COLUMNS_EXPLAINED: Final = (
 _ROWS_EXPLAINED: Final = (
     "Every row plays the same trace. *no gateway* is today's portal, which asks Nexudus itself. "
     f"*gateway* is {PROCESSES} processes with the default settings. Each row after it lacks one "
-    "thing: the in-process tier (`BFF_L1_BYTES=0`), Redis (a host that does not answer), stale "
-    "answers (`BFF_…_STALE_S=0`, `BFF_…_ERROR_S=0`), the hint (apps that do not send "
+    "thing: the in-process tier (`BFF_L1_BYTES=0`), Redis (a host that does not answer; in the "
+    "second of its rows the gateways are told that they are two), stale answers "
+    "(`BFF_…_STALE_S=0`, `BFF_…_ERROR_S=0`), the hint (apps that do not send "
     "`?coworkerId=`), coalescing (each miss is a call of its own), the budget (`BFF_BUDGET=off`). "
     "The last row is the whole gateway on the day after: every member was there once at 16:00, and "
     "Redis was kept overnight. After a weekend nothing in it is young enough to be used, so that "
     "row is no Monday."
 )
+
+
+def _without_redis(rows: Sequence[Row]) -> str:
+    untold, told = (
+        next(row for row in rows if row.name == each.name) for each in (NO_REDIS, NO_REDIS_TOLD)
+    )
+    return (
+        "Without Redis two things cost calls. A process that has never reached it does not know "
+        "how many share the budget: it assumes four, and takes a fourth of each limit, unless "
+        f"`BFF_BUDGET_PROCESSES` says better. That is {untold.fullest_hour:,} calls in the fullest "
+        f"hour or, told of two, {told.fullest_hour:,}. The other is inherent: no process hears "
+        "what members change through another one, so none trusts what it has in memory. Every "
+        "session takes two calls, every card two, one of which only proves the token, and what is "
+        f"tried again is asked for again: {told.again:,} of the {told.calls:,} calls ask for what "
+        "Nexudus had told the same token within a minute."
+    )
 
 
 def _made() -> str:
@@ -208,7 +228,8 @@ def _trace(scale: Scale, cast: Cast) -> tuple[str, ...]:
         "repeated by itself. With it, it is one bootstrap, with `If-None-Match` after the first. "
         "(Today's portal shows no related list at its start: this compares the same content.)",
         "- `SIM_MEMBERS=500 make simulate` is a smaller Monday, `SIM_UNTIL=18` one until 18:00, "
-        "`SIM_SEED=8` another one; these are printed only.",
+        "`SIM_SEED=8` another one, and `SIM_ROWS='gateway; without hint'` some rows of it; these "
+        "are printed only.",
     )
 
 

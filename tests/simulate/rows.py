@@ -15,7 +15,8 @@ SHED = frozenset({503, 504})
 class Row:
     """One variant. `saved`: 1 less upstream calls for each call that the answers given are worth.
 
-    `by_minute`, `refused_by_minute`: Nexudus' calls since the trace opened. Times are in seconds.
+    `by_minute`, `refused_by_minute`: Nexudus' calls since the trace opened. `again`: those for what
+    it had told the same token within a minute. Times are in seconds.
     """
 
     name: str
@@ -32,8 +33,15 @@ class Row:
     queue: int
     waiting: int
     redis: int
+    again: int
     by_minute: tuple[int, ...]
     refused_by_minute: tuple[int, ...]
+
+    @property
+    def fullest_hour(self) -> int:
+        """The most calls in sixty minutes."""
+        starts = range(max(1, len(self.by_minute) - 59))
+        return max(sum(self.by_minute[start : start + 60]) for start in starts)
 
 
 def row_of(outcome: Outcome, minutes: int) -> Row:
@@ -55,6 +63,7 @@ def row_of(outcome: Outcome, minutes: int) -> Row:
         queue=tally.queue.peak,
         waiting=tally.waiting.peak,
         redis=outcome.redis_commands,
+        again=outcome.again,
         by_minute=tuple(outcome.calls[minute] for minute in range(minutes)),
         refused_by_minute=tuple(outcome.refused[minute] for minute in range(minutes)),
     )

@@ -25,12 +25,17 @@ class Variant:
 
 WITHOUT: Final = Variant("no gateway", gateway=False)
 WHOLE: Final = Variant("gateway")
+NO_REDIS: Final = Variant("without Redis", store=False)
+NO_REDIS_TOLD: Final = Variant(
+    "without Redis, told of two", settings=(("BFF_BUDGET_PROCESSES", "2"),), store=False
+)
 
 VARIANTS: Final = (
     WITHOUT,
     WHOLE,
     Variant("without in-process tier", settings=(("BFF_L1_BYTES", "0"),)),
-    Variant("without Redis", store=False),
+    NO_REDIS,
+    NO_REDIS_TOLD,
     Variant(
         "without stale answers",
         settings=(

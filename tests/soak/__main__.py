@@ -64,7 +64,7 @@ async def _left(opened: Fleet) -> list[str]:
     """What is still under way once nobody asks any more."""
     await asyncio.sleep(CALM_S)
     names = ("bff_flights", "bff_flight_waiters")
-    told = {name: sum(await opened.metrics(name)) for name in names}
+    told = {name: await opened.metric(name) for name in names}
     return [f"{name}: {number:g} at last" for name, number in told.items() if number]
 
 

@@ -23,11 +23,13 @@ import orjson
 import redis
 
 from bff.limits import Limit
+from bff.nexudus.breaker import BreakerPolicy
 from tests.e2e.commands import HOST, children_of, environment, free_port
 from tests.support.fleet_proxies import Ports, Proxies, proxies
 from tests.support.gateway import OPS_TOKEN, SECRET
 from tests.support.processes import program
 from tests.support.redis_server import RedisServer
+from tests.support.scraping import samples, total
 
 GATEWAYS: Final = 2
 WORKERS: Final = 2
@@ -36,6 +38,7 @@ NEXUDUS: Final = "nexudus"
 MOBILE_SHAPE: Final = "User.Id,User.FullName,Profiles.Id,Profiles.IsDefaultProfile,RelatedProfiles"
 SURE_TO_MEET_ALL: Final = 8
 """So many connections reach every worker of a gateway, nearly always."""
+MANY: Final = 1_000
 _PATIENCE_S: Final = 15.0
 _POLL_S: Final = 0.02
 
@@ -70,6 +73,11 @@ class Terms:
     def while_failing_s(self) -> float:
         """How old an answer may be while Nexudus fails."""
         return max(self.profiles[0] + self.profiles[2], self.related[0] + self.related[2])
+
+    @property
+    def longest_opening_s(self) -> float:
+        """How long a breaker leaves Nexudus alone at most."""
+        return BreakerPolicy(open_s=self.breaker_open_s).opening_s(MANY, chance=0.0)
 
     def environment(self) -> dict[str, str]:
         """The variables of a gateway that follow from these terms."""
@@ -218,17 +226,14 @@ class Fleet:
             await asyncio.sleep(_POLL_S)
         return within_s
 
-    async def metrics(self, name: str) -> list[float]:
-        """A gauge as the workers tell it, one that answers several times several times."""
-        found = []
-        limits = httpx.Limits(max_keepalive_connections=0)
+    async def metric(self, name: str) -> float:
+        """The sum of a gauge over all workers, any of which tells it for its gateway."""
+        found = 0.0
         headers = {"authorization": f"Bearer {OPS_TOKEN}"}
-        async with httpx.AsyncClient(timeout=5, trust_env=False, limits=limits) as client:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             for gateway in self.gateways:
-                for _ in range(SURE_TO_MEET_ALL):
-                    text = (await client.get(f"{gateway.url}/metrics", headers=headers)).text
-                    lines = [line for line in text.splitlines() if line.startswith(f"{name} ")]
-                    found += [float(line.split()[1]) for line in lines]
+                answer = await client.get(f"{gateway.url}/metrics", headers=headers)
+                found += total(samples(answer.text), name)
         return found
 
 

@@ -4,7 +4,8 @@
 - Nexudus was well while the call was under way, within its budget, whatever Redis did; or
 - Redis was well, and has been since the documents that the answer needs were stored there: they
   were fetched (or found there) for this member after the last trouble of Redis had ended, were not
-  dropped by a write since, and are younger than their freshness and error window together.
+  dropped by a write since (of the member, or of somebody whom they mention), and are younger than
+  their freshness and error window together.
 Any status but 200 and 304 is then an *error while an answer could be had*, as is an answer that is
 not complete. When Redis and Nexudus both fail, or nobody has been answered yet, an error is told as
 it is: it still must be one of those that mean trouble, and come in time.
@@ -26,7 +27,7 @@ import orjson
 from tests.reference import shape_model
 from tests.support.fleet import MOBILE_SHAPE, Terms
 from tests.support.fleet_client import CUT, Reply
-from tests.support.fleet_members import Json, Member
+from tests.support.fleet_members import LISTED, Json, Member, related_of
 from tests.support.fleet_weather import Trouble
 
 GOOD: Final = frozenset((200, 304))
@@ -61,14 +62,6 @@ class Kind(Enum):
     REVOKED = "revoked token"
 
 
-LISTED: Final = "profiles"
-
-
-def related_of(coworker: int | None) -> str:
-    """The name of one related list among the documents of a session."""
-    return f"related {coworker}"
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One answer that must not be, and why."""
@@ -77,16 +70,24 @@ class Fault:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document that was in Redis after `since`; `fetched_at` at the earliest. Both monotonic."""
+
+    fetched_at: float
+    since: float
+
+
 @dataclass(slots=True)
 class Session:
-    """One token of a member, and what it was told. `stored`: by document, when (monotonic)."""
+    """One token of a member, and what it was told. `stored`: by name of the document."""
 
     member: Member
     token: str
     home: int
     etags: dict[str, dict[str, int | None]] = field(default_factory=dict)
     latest: dict[str, str] = field(default_factory=dict)
-    stored: dict[str, float] = field(default_factory=dict)
+    stored: dict[str, Stored] = field(default_factory=dict)
     revoked_at: float | None = None
     refused_at: float | None = None
     _seen: set[tuple[Kind, int | None, bytes]] = field(default_factory=set)
@@ -171,12 +172,14 @@ class Ground:
         return all(self._is_stored(ask.session, name, reply) for name in needed)
 
     def _is_stored(self, session: Session, name: str, reply: Reply) -> bool:
-        at = session.stored.get(name)
+        stored = session.stored.get(name)
+        if stored is None or stored.since < session.member.dropped_until(name):
+            return False
         window = self.terms.profiles if name == LISTED else self.terms.related
         usable_s = window[0] * 0.9 + window[2] - 1
         # A worker that was alone may have been holding it, until its copies were too old.
         since = self.redis_calm_since + self.terms.l1_max_age_s if self.redis_calm_since else 0.0
-        return at is not None and at > since and reply.ended - at < usable_s
+        return stored.fetched_at > since and reply.ended - stored.fetched_at < usable_s
 
 
 def check(ask: Ask, reply: Reply, ground: Ground) -> list[Fault]:
@@ -222,6 +225,8 @@ def _check_refused(reply: Reply, ground: Ground, whom: str) -> list[Fault]:
         return _check_cut(reply, ground)
     if reply.status in TROUBLED:
         failing = Trouble.NEXUDUS in ground.troubles
+        # Strangers have a part of the budget, which is spent first while everything is asked anew.
+        failing |= reply.status == 503 and ground.refilling(reply)
         return [] if failing else [Fault(Wrong.AVOIDABLE, f"for {whom}: {_told(reply)}")]
     return [Fault(Wrong.STATUS, f"for {whom}: {_told(reply)}")]
 
@@ -311,11 +316,11 @@ def _note_stored(ask: Ask, reply: Reply, ground: Ground) -> None:
     """Which documents are surely in Redis now: those that were just found or stored there."""
     session, cache = ask.session, reply.headers.get("cache-status", "")
     sure = "; stored" in cache or cache.endswith("detail=l2")
-    if not sure or Trouble.REDIS in ground.troubles or reply.began < session.member.dropped_until:
+    if not sure or Trouble.REDIS in ground.troubles:
         return
     shown = session.etags[ask.target][reply.headers["etag"]]
-    at = reply.ended - reply.age_s - 1
-    if ask.kind is not Kind.RELATED:
-        session.stored[LISTED] = at
-    if ask.kind is not Kind.PROFILES:
-        session.stored[related_of(shown)] = at
+    names = [LISTED] if ask.kind is not Kind.RELATED else []
+    names += [related_of(shown)] if ask.kind is not Kind.PROFILES else []
+    for name in names:
+        if reply.began >= session.member.dropped_until(name):
+            session.stored[name] = Stored(reply.ended - reply.age_s - 1, reply.began)

@@ -15,7 +15,7 @@ from tests.support.fleet import GATEWAYS, Fleet
 from tests.support.fleet_checks import Ask, Ground, Kind, Session, check, check_forwarded
 from tests.support.fleet_client import App, Reply
 from tests.support.fleet_figures import Figures
-from tests.support.fleet_members import Member, Switching, chosen, minted
+from tests.support.fleet_members import Dropping, Member, Switching, chosen, minted
 from tests.support.fleet_weather import Trouble, Weather
 from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, related
 
@@ -143,7 +143,7 @@ class Load:
         active = await self._active(member)
         switching = Switching(next(each for each in member.profiles if each != active), monotonic())
         member.history.append(switching)
-        member.dropped_until = float("inf")
+        droppings = self._droppings(member)
         with self._app(writer) as app:
             phase = self.figures.phase
             target = f"{SWITCH}?coworkerId={switching.to}"
@@ -151,15 +151,12 @@ class Load:
         self.switches += 1
         ground = self._ground(reply)
         self.figures.add(phase, "switch", reply, check_forwarded(reply, ground))
-        member.dropped_until = reply.ended
-        for session in self.sessions:
-            if session.member is member:
-                session.stored.clear()
-        if Trouble.NEXUDUS in ground.troubles:
-            # It may still arrive: both are right, until the next one. Who wrote may be found out,
-            # and dropped, later (ADR 5).
-            member.dropped_until += _LOOKED_UP_S
-            return
+        failing = Trouble.NEXUDUS in ground.troubles
+        for dropping in droppings:
+            # Who wrote may be found out, and dropped, later (ADR 5).
+            dropping.until = reply.ended + (_LOOKED_UP_S if failing else 0.0)
+        if failing:
+            return  # it may still arrive: both are right, until the next one
         if await self._active(member) != switching.to:
             member.history.remove(switching)
             return
@@ -167,6 +164,15 @@ class Load:
         if reply.status != 200 or ground.troubles:
             # ADR 3: who cannot be told uses what it fetched since for that long at most.
             switching.settled += self.fleet.terms.l1_max_age_s + _MARGIN_S
+
+    def _droppings(self, writer: Member) -> list[Dropping]:
+        """What a write that is about to be made drops, of everybody's documents."""
+        begun = []
+        for member in self.members:
+            if names := member.dropped_with(writer):
+                begun.append(Dropping(names))
+                member.droppings.append(begun[-1])
+        return begun
 
     async def _active(self, member: Member) -> int:
         rows = await self.fleet.nexudus.control("GET", "members")

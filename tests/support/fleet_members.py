@@ -12,6 +12,13 @@ from tests.support.gateway import PROFILES, related
 Json = dict[str, Any]
 
 FIRST_GENERATED: Final = 10_001
+LISTED: Final = "profiles"
+"""The name of the profile list among the documents of a session."""
+
+
+def related_of(coworker: int | None) -> str:
+    """The name of one related list among them."""
+    return f"related {coworker}"
 
 
 def canary_of(user_id: int) -> str:
@@ -32,11 +39,19 @@ class Switching:
 
 
 @dataclass(slots=True)
+class Dropping:
+    """What one write drops of a member's documents, by name, at any moment before `until`."""
+
+    names: frozenset[str]
+    until: float = float("inf")
+
+
+@dataclass(slots=True)
 class Member:
     """Somebody, with everything that Nexudus tells of them.
 
     `profiles`: the profile list by active profile, without its token. `related`: by coworker.
-    `dropped_until`: until then, what is stored may be dropped because of a write.
+    `droppings`: of these documents, by writes of anybody.
     """
 
     user_id: int
@@ -44,7 +59,7 @@ class Member:
     profiles: Mapping[int, Json]
     related: Mapping[int, Json]
     history: list[Switching] = field(default_factory=list)
-    dropped_until: float = 0.0
+    droppings: list[Dropping] = field(default_factory=list)
 
     def may_be_active(self, began: float, ended: float) -> set[int]:
         """The profiles that an answer may show as active, given and taken at those moments."""
@@ -54,9 +69,34 @@ class Member:
                 found = {switching.to} | (set() if switching.settled <= began else found)
         return found
 
+    def dropped_with(self, writer: Member) -> frozenset[str]:
+        """Which documents of this member a write of `writer` drops: the writer's own, and lists
+        that mention a coworker of theirs."""
+        own = frozenset((LISTED,)) if writer.user_id == self.user_id else frozenset[str]()
+        return own | {
+            related_of(coworker)
+            for coworker, document in self.related.items()
+            if not writer.coworkers.isdisjoint((coworker, *_ids(document["RelatedProfiles"])))
+        }
+
+    def dropped_until(self, name: str) -> float:
+        """Until when a document may be dropped; what is found stored after that stays."""
+        return max((each.until for each in self.droppings if name in each.names), default=0.0)
+
+    @property
+    def coworkers(self) -> frozenset[int]:
+        """All their profiles, also those that are not published."""
+        return frozenset(
+            each for listed in self.profiles.values() for each in _ids(listed["Profiles"])
+        )
+
     @property
     def switchable(self) -> bool:
         return len(self.profiles) > 1
+
+
+def _ids(profiles: list[Json]) -> list[int]:
+    return [each["Id"] for each in profiles]
 
 
 async def chosen(fleet: Fleet, single: int, several: int) -> list[Member]:

@@ -14,12 +14,13 @@ from tests.support.fleet_course import Event
 from tests.support.fleet_faults import FaultyRun
 from tests.support.fleet_figures import Phase
 from tests.support.fleet_load import Load
+from tests.support.fleet_members import Member, related_of
 from tests.support.fleet_weather import Trouble
 from tests.support.gateway import PROFILES, related
 
-RECOVERY_S: Final = 2.0
-"""How long after Nexudus is well again it may still count as failing, beside as long as it was: the
-breaker stays open twice as long each time. Then a pause may last, and refreshes take their time."""
+RECOVERY_S: Final = 1.0
+"""How long Nexudus, well again, may still count as failing, beside the longest opening of a
+breaker, which may have begun just before: a pause may last, and refreshes take their time."""
 REDIS_PATIENCE_S: Final = 6.0
 _CHANGED_S: Final = 2.0
 _TOLD: Final = 10
@@ -70,7 +71,7 @@ class Run:
                 self.redis_back_s[event.name] = back_s
                 phase.note += f"Redis used by all after {back_s:.2f} s"
             if Trouble.NEXUDUS in event.kinds:
-                spell.until = over + event.seconds + RECOVERY_S
+                spell.until = over + load.fleet.terms.longest_opening_s + RECOVERY_S
         await self._count(phase)
         return phase
 
@@ -139,8 +140,16 @@ class Run:
     def _written(self, overlap: dict[str, Any], at: float) -> bool:
         return any(
             abs(switching.began - at) < _CHANGED_S
-            for session in self.load.sessions
-            for switching in session.member.history
-            if overlap["token"] == token_digest(session.token)
-            or any(overlap["path"] == related(each) for each in session.member.related)
+            for writer in self.load.members
+            for switching in writer.history
+            if self._is_dropped_with(writer, overlap)
+        )
+
+    def _is_dropped_with(self, writer: Member, overlap: dict[str, Any]) -> bool:
+        """Whether a call is for something that a write of `writer` drops."""
+        own = [each.token for each in self.load.sessions if each.member is writer]
+        return overlap["token"] in map(token_digest, own) or any(
+            overlap["path"] == related(each) and related_of(each) in member.dropped_with(writer)
+            for member in self.load.members
+            for each in member.related
         )

@@ -8,9 +8,10 @@ import random
 from dataclasses import dataclass, field
 
 from bff.errors import Overloaded
-from bff.nexudus.admission import FORWARDED, Admission, AdmissionPolicy, Intent
+from bff.nexudus.admission import Admission, AdmissionPolicy
 from bff.nexudus.budget.contract import Grant, Priority, Standing, Urgency
 from bff.nexudus.client import NexudusClient
+from bff.nexudus.intent import FORWARDED, Intent
 from bff.nexudus.passthrough import Passage
 from bff.nexudus.retry import RetryPolicy
 from bff.spaces import Space
@@ -34,6 +35,7 @@ class Unlimited:
     untils: list[float] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
     blamed: list[Grant] = field(default_factory=list)
+    paused_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.open.set()
@@ -61,7 +63,7 @@ class Unlimited:
 
     def standing(self, space: str) -> Standing:
         del space
-        return Standing((), 0.0, 1.0, 1.0, shared=False)
+        return Standing((), self.paused_s, 1.0, 1.0, shared=False)
 
     async def start(self) -> None:
         """Shared with nobody."""

@@ -19,6 +19,7 @@ from tests.e2e.commands import taken_port
 
 SECRET = "canary-secret-of-more-than-32-characters"
 OPS_TOKEN = "canary-ops-token-of-16"
+COMMANDS = ("serve", "sandbox", "demo", "config", "doctor", "purge", "explain", "top")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ def test_version(bff: Bff) -> None:
 def test_help_names_every_command(bff: Bff) -> None:
     shown = bff("--help")
     assert shown.code == 0
-    for command in ("serve", "sandbox", "demo", "config", "doctor", "purge"):
+    for command in COMMANDS:
         assert f" {command} " in shown.out
 
 
-@pytest.mark.parametrize("command", ["serve", "sandbox", "demo", "config", "doctor", "purge"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(bff: Bff, command: str) -> None:
     shown = bff(command, "--help")
     assert shown.code == 0
@@ -89,6 +90,12 @@ def test_every_command_has_help(bff: Bff, command: str) -> None:
         ("purge", "--user", "1"),
         ("purge", "--ops-token", "x"),
         ("purge", "--ops-token", "x", "--user", "1", "--everything"),
+        ("purge", "--ops-token", "x", "--user", "1", "--space", "a", "--all-spaces"),
+        ("explain", "--ops-token", "x"),
+        ("explain", "--ops-token", "x", "https://a", "--request-id", "b"),
+        ("explain", "https://a"),
+        ("top",),
+        ("top", "--ops-token", "x", "--every", "0"),
     ],
     ids=" ".join,
 )
@@ -194,6 +201,7 @@ def purged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         (("--coworker", "8", "--space", "acme"), {"coworker": 8, "space": "acme"}),
         (("--token-digest", "ab"), {"token": "ab"}),
         (("--everything", "--yes"), {"everything": True}),
+        (("--everything", "--yes", "--all-spaces"), {"everything": True, "spaces": "all"}),
     ],
 )
 def test_purge_asks_for_what_is_chosen(
@@ -232,3 +240,11 @@ def test_a_purge_that_did_not_get_everywhere_is_1(
     shown = bff("purge", "--user", "7", BFF_OPS_TOKEN=OPS_TOKEN)
     assert shown.code == 1
     assert words in shown.err
+
+
+# --- explain
+
+
+def test_a_header_that_is_none_is_told_without_its_value(bff: Bff) -> None:
+    shown = bff("explain", "https://a", "-H", "Bearer canary", BFF_OPS_TOKEN=OPS_TOKEN)
+    assert shown == Done(1, "", "bff: A header is given as -H 'Name: value'.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -89,7 +90,9 @@ class TestDefaults:
         assert description.endswith(".")
         example = EXAMPLES[name]
         environ = {"BFF_SECRET": SECRET} | (ONE if name != "spaces" else {})
-        load(environ | {variable(name): SECRET if example.startswith("$(") else example})
+        # What a command would make up, each time something else.
+        made = re.sub(r"\$\(.*?\)", lambda found: f"{SECRET}{found.start()}", example)
+        load(environ | {variable(name): made})
 
 
 class TestSecret:
@@ -224,7 +227,7 @@ class TestFaults:
             ("L1_BYTES", "-1", "must be a number of bytes"),
             ("LOG_LEVEL", "loud", "must be 'debug', 'info', 'warning' or 'error'"),
             ("HOST", "0.0.0.0:80", "must not have a port; BFF_PORT names it"),
-            ("OPS_TOKEN", "short", "must be 16 or more ASCII characters without spaces"),
+            ("OPS_TOKEN", "short", "must be 16 or more ASCII characters: letters, digits"),
             ("SHAPES", "[]", "must be an object of names and shapes"),
         ],
     )

@@ -96,7 +96,7 @@ def _components() -> Json:
             "operatorToken": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "`BFF_OPS_TOKEN`.",
+                "description": "`BFF_OPS_TOKEN`, or one of `BFF_OPS_TOKENS`.",
             },
         },
     }

@@ -14,7 +14,7 @@ from bff.edge.openapi.headers import (
     coworker_in_path,
 )
 from bff.edge.openapi.notation import Json, media, ref
-from bff.edge.routes import BOOTSTRAP_PATH
+from bff.edge.target import BOOTSTRAP_PATH
 from bff.errors import (
     CredentialsError,
     HeaderError,

@@ -7,10 +7,19 @@ from typing import Final
 from bff.edge.openapi.answers import refusals
 from bff.edge.openapi.headers import unstored_headers
 from bff.edge.openapi.notation import Json, exactly, flag, media, ref, text
-from bff.errors import BodyTooLarge, CredentialsError, ParameterError, RequestStalled
+from bff.edge.openapi.operator_explain import EXPLAIN_PATH, explain
+from bff.edge.openapi.operator_page import page_paths
+from bff.errors import (
+    BodyTooLarge,
+    CredentialsError,
+    Overloaded,
+    ParameterError,
+    RequestStalled,
+    RoleError,
+)
 
 _JSON: Final = "application/json"
-_REFUSED: Final = (ParameterError, CredentialsError, RequestStalled, BodyTooLarge)
+_REFUSED: Final = (ParameterError, CredentialsError, RoleError, RequestStalled, BodyTooLarge)
 
 
 def operator_paths() -> Json:
@@ -34,6 +43,11 @@ def operator_paths() -> Json:
         },
         "/ops/api/purge": {"post": _purge()},
         "/ops/api/sharing": {"post": _sharing()},
+        "/ops/api/refreshes": {"post": _refreshes()},
+        "/ops/api/log-level": {"post": _log_level()},
+        EXPLAIN_PATH: {"post": explain()},
+        "/ops/api/whoami": {"get": _whoami()},
+        **page_paths(),
     }
 
 
@@ -47,8 +61,12 @@ def _purge() -> Json:
         },
         "everything": {"const": True},
     }
+    every = {"const": "all", "description": "In every space that is served; instead of `space`."}
+    one: Json = {"oneOf": [{"required": [name]} for name in asked]}
+    not_both: Json = {"not": {"required": ["space", "spaces"]}}
     done: Json = {
-        "space": text(),
+        "space": text("Empty for several."),
+        "spaces": {"type": "array", "items": text(), "minItems": 1},
         "purged": text(),
         "stored": flag("Whether the shared store took it; else it comes before its next use."),
         "everywhere": flag("Whether every process is past it."),
@@ -58,7 +76,11 @@ def _purge() -> Json:
         "tags": ["operators"],
         "summary": "Drop cached documents",
         "security": [{"operatorToken": []}],
-        "requestBody": _body(asked, {"oneOf": [{"required": [n]} for n in asked]}, {"user": 7001}),
+        "description": "Without a space the only one that is served is meant; where there are "
+        "several, one is named, or all.",
+        "requestBody": _body(
+            {**asked, "spaces": every}, {"allOf": [one, not_both]}, {"user": 7001}
+        ),
         "responses": {"200": _done("Dropped.", done), **refusals(*_REFUSED)},
     }
 
@@ -73,7 +95,50 @@ def _sharing() -> Json:
         "requestBody": _body({"scope": scope}, {"required": ["scope"]}, {"scope": "token"}),
         "responses": {
             "200": _done("Set.", {"space": text(), "scope": scope}),
-            **refusals(*_REFUSED),
+            **refusals(*_REFUSED, Overloaded),
+        },
+    }
+
+
+def _refreshes() -> Json:
+    asked: Json = {"paused": flag("Whether nothing is fetched anew behind a stale answer.")}
+    return _control("setRefreshes", "Pause or resume refreshes", asked, {"paused": True})
+
+
+def _log_level() -> Json:
+    level: Json = {
+        "enum": ["debug", "info", "warning", "error"],
+        "description": "The least severe log line written.",
+    }
+    return _control("setLogLevel", "Set the log level", {"level": level}, {"level": "debug"})
+
+
+def _control(name: str, summary: str, asked: Json, example: Json) -> Json:
+    return {
+        "operationId": name,
+        "tags": ["operators"],
+        "summary": summary,
+        "description": "In every process, within some two seconds, and until it is set again.",
+        "security": [{"operatorToken": []}],
+        "requestBody": {
+            "required": True,
+            "description": "At most 4 KiB.",
+            "content": {_JSON: {"schema": exactly(asked), "example": example}},
+        },
+        "responses": {"200": _done("Set.", asked), **refusals(*_REFUSED, Overloaded)},
+    }
+
+
+def _whoami() -> Json:
+    role: Json = {"enum": ["read", "act"], "description": "`act` may read too."}
+    return {
+        "operationId": "readOperator",
+        "tags": ["operators"],
+        "summary": "Whose operator token this is, and what it may do",
+        "security": [{"operatorToken": []}],
+        "responses": {
+            "200": _done("The operator.", {"name": text(), "role": role}),
+            **refusals(CredentialsError),
         },
     }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-import zlib
+from dataclasses import replace
 from operator import itemgetter
 from typing import Final
 
-from bff.nexudus.budget.config import UNHEARD_PROCESSES
 from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.budget.ledger import Account, Heard, Report, Told
+from bff.nexudus.budget.ledger_clock import LedgerClock
+from bff.nexudus.budget.peers import Peers
+from bff.nexudus.budget.reports import Reports
 from bff.nexudus.budget.strangers import Strangers
 from bff.nexudus.budget.strictness import Strictness, refusal_of
 from bff.nexudus.budget.verdict import Verdict
@@ -18,20 +20,14 @@ from bff.nexudus.budget.windows import (
     SENDS_WITHIN_S,
     Shares,
     Tally,
-    Turns,
     Window,
     wait_s,
 )
 
 QUIET_S: Final = 0.35
 """Before accounts are shared again nobody grants on its own: what was granted is told first."""
-OPENING_S: Final = 0.035
-"""Least part of a turn in which a call may be sent: a connection may have to be made first."""
 UNHEARD_S: Final = 6.0
 """By how much older than heard of calls of others may be: heartbeats are less far apart."""
-REPORTS: Final = 64
-CLOCK_DRIFT: Final = 0.001
-"""By how much a comparison of clocks is worse for each second of its age, at the most."""
 
 
 class Book:
@@ -41,28 +37,25 @@ class Book:
     granted, each process may use its part of what was left. All times: monotonic seconds.
     """
 
-    def __init__(self, windows: tuple[Window, ...], shares: Shares, process: str) -> None:
+    def __init__(self, windows: tuple[Window, ...], shares: Shares, peers: Peers) -> None:
         self.windows = windows
         self.strictness = Strictness()
-        self.peers: tuple[str, ...] = ()
+        self._peers = peers
         self.shared = False
         self.heard_at = -math.inf
         self.shares = shares
-        self._process = process
         self._epoch = ""
         self._seeds_for = ""
         self._settled_at = -math.inf
         self._lost_at: float | None = None
         self._unsaid = False
-        self._ledger_ahead_s: float | None = None
-        self._trip_s = math.inf
-        self._trip_at = 0.0
+        self._clock = LedgerClock()
         none = [Tally()] * len(windows)
         self._known, self._own, self._untold, self._assumed = none[:], none[:], none[:], none[:]
         self._strangers = Strangers(windows, shares.stranger)
         self._ever = [0] * len(windows)
         self._told = [0] * len(windows)
-        self._reports: tuple[Report, ...] = ()
+        self._reports = Reports()
         self._granted_at = self._followed_from = -math.inf
 
     @property
@@ -73,12 +66,13 @@ class Book:
     @property
     def processes(self) -> int:
         """How many share the budget."""
-        return len(self.peers) or UNHEARD_PROCESSES
+        return self._peers.number
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to tell the others."""
-        return self._unsaid or self._seeds_for != "" or any(each.entries for each in self._untold)
+        granted = any(each.entries for each in self._untold)
+        return self._unsaid or self._seeds_for != "" or granted or self._reports.make_room
 
     def used(self, now: float) -> list[int]:
         """How many calls count, by window."""
@@ -105,16 +99,15 @@ class Book:
             paused_s=strictness.paused_s(now),
             factor=strictness.factor_at(now),
             stretch=strictness.stretch_at(now),
-            reports=tuple(each for each in self._reports if each.epoch == self._epoch),
+            reports=self._reports.take(self._epoch),
             accounts=tuple(
                 Account(granted, seed if seeds else Tally(), ever)
                 for granted, seed, ever in zip(self._untold, self._known, self._ever, strict=True)
             ),
-            ledger_s=None if self._ledger_ahead_s is None else now + self._ledger_ahead_s,
+            ledger_s=self._clock.at(now),
         )
         self._untold = [Tally()] * len(self.windows)
         self._unsaid = False
-        self._reports = ()
         return told
 
     def untell(self, told: Told) -> None:
@@ -124,14 +117,14 @@ class Book:
             for account, since in zip(told.accounts, self._untold, strict=True)
         ]
         self._unsaid = self._unsaid or told.factor < 1 or told.stretch > 1 or told.paused_s > 0
-        self._reports = (told.reports + self._reports)[-REPORTS:]
+        self._reports.put_back(told.reports)
 
     def hear(self, heard: Heard, told: Told, sent_at: float, now: float) -> None:
         """Take over what the ledger answered to `told`."""
         self._trim(now)
         if heard.epoch != self._epoch:
-            self._trip_s = math.inf
-        self.set_clock(heard.now_s, sent_at, now)
+            self._clock.doubt()
+        self._clock.heard(heard.now_s, sent_at, now)
         if now - self.heard_at > UNHEARD_S or heard.epoch != self._epoch:
             self._followed_from = now
         self.heard_at, self._lost_at = now, None
@@ -150,17 +143,16 @@ class Book:
         elif lost:
             self._seeds_for = heard.epoch
         settling = heard.granted is None or heard.settling_s > 0
-        if settling:
-            self.peers = tuple(sorted({*self.peers, *heard.processes}))
-        else:
-            self.peers = heard.processes
+        before = self._peers.names if settling else ()
+        names = tuple(sorted({*before, *heard.processes}))
+        self._peers = replace(self._peers, names=names)
         if self._seeds_for == "" and (first or self.shared or not settling):
             self._synchronise(heard, now)
         self.shared = not settling
 
     def lose(self, now: float) -> None:
         """The ledger cannot be asked. What others were granted unheard is assumed at its most."""
-        if self.shared and len(self.peers) > 1:
+        if self.shared and len(self._peers.names) > 1:
             spacing = [w.keep_s() for w in self.windows if w.spaced and not w.writes_only]
             unheard = math.ceil((now - self.heard_at) / min(spacing)) + 1 if spacing else 0
             self._assumed = [
@@ -171,17 +163,10 @@ class Book:
         if self._lost_at is None:
             self._lost_at = now
 
-    def set_clock(self, ledger_s: float, sent_at: float, now: float) -> None:
-        """The ledger's clock is everybody's; of the answers the quickest says it best."""
-        trip_s = now - sent_at
-        if trip_s <= self._trip_s + CLOCK_DRIFT * (now - self._trip_at):
-            self._trip_s, self._trip_at = trip_s, now
-            self._ledger_ahead_s = ledger_s - (sent_at + now) / 2
-
     def late(self, ledger_s: float, sent_at: float, now: float) -> None:
         """The ledger found a question too old: it hung, or its clock is another now."""
-        self._trip_s = math.inf
-        self.set_clock(ledger_s, sent_at, now)
+        self._clock.doubt()
+        self._clock.heard(ledger_s, sent_at, now)
 
     def _synchronise(self, heard: Heard, now: float) -> None:
         for index, (window, (used, ever)) in enumerate(zip(self.windows, heard.usage, strict=True)):
@@ -197,15 +182,23 @@ class Book:
     # grants
 
     def granted(self, heard: Heard, write: bool, priority: Priority) -> Grant:
-        """What the ledger gave; that it was sent is told with the next question."""
-        self._strangers.count(priority, write, heard.asked_at)
+        """What the ledger gave; what becomes of it is told with the next question."""
+        until = heard.asked_at + HOLD_S
+        self._strangers.count(priority, write, until)
         epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
 
         def sent(now: float) -> None:
-            report = Report(epoch, held_ms, write, now)
-            self._reports = (*self._reports, report)[-REPORTS:]
+            self._reports.add(Report(epoch, held_ms, write, now))
 
-        return Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
+        grant = Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
+        if priority is Priority.STRANGER:
+
+            def accepted(now: float) -> None:
+                self._strangers.accepted(write, until)
+                self._reports.add(Report(epoch, held_ms, write, now, accepted=True))
+
+            grant.on_accepted = accepted
+        return grant
 
     def _granted_alone(self, applying: list[int], write: bool, until: float, now: float) -> Grant:
         for index in applying:
@@ -233,11 +226,14 @@ class Book:
             waits.append((self._settled_at - now, everybody))
         factor = self.strictness.factor_at(now)
         applying = [i for i, window in enumerate(self.windows) if write or not window.writes_only]
-        shared_now = now + self._ledger_ahead_s if self._ledger_ahead_s is not None else wall
+        ledger_now = self._clock.at(now)
+        shared_now = wall if ledger_now is None else ledger_now
         for index in applying:
             own_s = self._own_wait_s(index, priority, now, shared_now)
             least_s = self._own_wait_s(index, Priority.INTERACTIVE, now, shared_now)
             writes_only = self.windows[index].writes_only
+            if priority is Priority.STRANGER and least_s <= 0:
+                own_s = self._strangers.hoped_s(own_s, now)
             waits.append((own_s, (writes_only, least_s <= 0, False)))
             if priority is Priority.STRANGER:
                 part_s = self._strangers.wait_s(index, now, factor, self.processes)
@@ -245,15 +241,19 @@ class Book:
         longest, whose = max(sorted(waits, key=itemgetter(1)), key=itemgetter(0))
         if longest > 0:
             return Verdict(False, longest, *whose)
-        self._strangers.count(priority, write, now)
         left_s = [SENDS_WITHIN_S]
         if self.processes > 1:
             left_s += [
-                self._turns(self.windows[index]).left_s(shared_now)
+                self._peers.turns(self.windows[index]).left_s(shared_now)
                 for index in applying
                 if self._takes_turns(index, priority, now)
             ]
-        return Verdict(True, grant=self._granted_alone(applying, write, now + min(left_s), now))
+        until = now + min(left_s)
+        self._strangers.count(priority, write, until)
+        grant = self._granted_alone(applying, write, until, now)
+        if priority is Priority.STRANGER:
+            grant.on_accepted = lambda _: self._strangers.accepted(write, until)
+        return Verdict(True, grant=grant)
 
     def least_wait_s(
         self,
@@ -271,7 +271,9 @@ class Book:
         for index, window in enumerate(self.windows):
             if window.writes_only and not write:
                 continue
-            allowed = window.allows(self.shares.of(priority), factor)
+            # A stranger may have all, as long as those before it are accepted.
+            members = priority in (Priority.INTERACTIVE, Priority.STRANGER)
+            allowed = window.allows(1.0 if members else self.shares.of(priority), factor)
             times, tally = 1, Tally()
             if not self.shared:
                 times, tally = self.processes if window.spaced else 1, self._own[index]
@@ -285,10 +287,9 @@ class Book:
 
     def _own_wait_s(self, index: int, priority: Priority, now: float, shared_now: float) -> float:
         window, processes = self.windows[index], self.processes
-        factor = self.strictness.factor_at(now)
         stretch = self.strictness.stretch_at(now)
         keep_s = window.keep_s(stretch)
-        allowed = window.allows(self.shares.of(priority), factor)
+        allowed = self._level(index, priority, now)
         used = self._known[index].joined(self._assumed[index])
         own = self._own[index]
         if not self._takes_turns(index, priority, now):
@@ -302,21 +303,20 @@ class Book:
             # Turns keep their length, so that all agree on them; a stricter Nexudus costs turns.
             last, _ = own.entries[-1]
             wait = max(wait, last + processes * window.limit.window_s * stretch - now)
-        return wait + self._turns(window).wait_s(shared_now + wait)
+        return wait + self._peers.turns(window).wait_s(shared_now + wait)
+
+    def _level(self, index: int, priority: Priority, now: float) -> int:
+        """Up to which use its calls go. Strangers stop where their share ends only once so many of
+        them were not accepted as fit above it: a burst of members may use a limit up."""
+        window, factor = self.windows[index], self.strictness.factor_at(now)
+        share, most = window.allows(self.shares.of(priority), factor), window.allows(factor=factor)
+        if priority is not Priority.STRANGER:
+            return share
+        above = (most - share) // self.processes
+        return most if self._strangers.used(index, now) < above else share
 
     def _takes_turns(self, index: int, priority: Priority, now: float) -> bool:
-        window, factor = self.windows[index], self.strictness.factor_at(now)
-        allowed = window.allows(self.shares.of(priority), factor)
-        return window.spaced or allowed < self.processes
-
-    def _turns(self, window: Window) -> Turns:
-        opening_s = max(OPENING_S, window.kept_for_s)
-        return Turns(window.keep_s() + opening_s, opening_s, self._rank(), self.processes)
-
-    def _rank(self) -> int:
-        if self._process in self.peers:
-            return self.peers.index(self._process)
-        return zlib.crc32(self._process.encode()) % self.processes
+        return self.windows[index].spaced or self._level(index, priority, now) < self.processes
 
     def _counting(self, index: int, now: float) -> Tally:
         keep_s = self.windows[index].keep_s(self.strictness.stretch_at(now))

@@ -4,7 +4,8 @@ What processes grant together never passes a limit, also while all of them are w
 when it comes back, empty or not. Three cases may pass one until they hear of each other again: one
 process alone cut off from Redis spends its share on top (a part of what was left when it last
 heard); one that starts while Redis is away knows neither what was used nor how many others there
-are (it assumes four); one that joins less than a heartbeat before Redis goes is not reckoned with.
+are (it goes by a setting); one that joins less than a heartbeat before Redis goes is not reckoned
+with.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bff.nexudus.budget.book import Book
 from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.budget.contract import Grant, Standing, Urgency
 from bff.nexudus.budget.ledger import Ledger, RunScript
+from bff.nexudus.budget.peers import Peers
 from bff.nexudus.budget.space import NEWS_S, Services, SpaceBudget
 
 log = structlog.get_logger("bff.budget")
@@ -40,11 +42,12 @@ class SpaceBudgets:
         clock: Clock,
     ) -> None:
         windows, shares = config.windows, config.shares
+        peers = Peers(process, config.processes)
         services = Services(Ledger(run, process, windows, shares), clock)
         self._clock = clock
         self._beating: asyncio.Task[None] | None = None
         self._spaces = {
-            space: SpaceBudget(space, Book(windows, shares, process), services) for space in spaces
+            space: SpaceBudget(space, Book(windows, shares, peers), services) for space in spaces
         }
 
     async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> Grant:

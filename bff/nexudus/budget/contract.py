@@ -64,13 +64,14 @@ class Grant:
 
     Until it is said to be sent, it counts as if it were at the last moment. `gap_s`: how long after
     the space's call before it that it was given; 0 where nobody knows. `priority`: of the call that
-    it was asked for.
+    it was asked for; a stranger's counts as such until its token is `accepted`.
     """
 
     until: float = math.inf
     write: bool = False
     gap_s: float = 0.0
     on_sent: Callable[[float], None] = lambda _now: None
+    on_accepted: Callable[[float], None] = lambda _now: None
     sent_at: float | None = None
     priority: Priority = Priority.BACKGROUND
 
@@ -83,6 +84,15 @@ class Grant:
         if self.sent_at is None:
             self.sent_at = now
             self.on_sent(now)
+
+    def accepted(self, now: float) -> None:
+        """Nexudus knows the call's token: it is no stranger's. May be repeated; never raises."""
+        told, self.on_accepted = self.on_accepted, _nothing
+        told(now)
+
+
+def _nothing(_now: float) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 -- The accounts of one space: what was granted, until when it is paused, who waits. A grant counts
--- as sent HOLD later, the latest that it may be, until its process reports when it was.
+-- as sent HOLD later, the latest that it may be, until its process reports when it was; a stranger's
+-- counts as such until it is reported that Nexudus accepted its token.
 -- Everything is in one hash, so that it is lost as a whole or not at all; a new one has a new epoch.
 -- KEYS: 1 accounts, 2 live processes, 3 to 5 those where somebody waits:
 -- INTERACTIVE, STRANGER, FORWARDED.
@@ -10,8 +11,8 @@
 -- nobody waits for the answer, 15 HOLD, 16 number of windows, 17 of reports, 18 to 21 the share of
 -- each priority (thousandths), 22 strangers' own part; then for each window its name, whether it is of writes, ms of a bucket
 -- (0: spacing), of the window, of its margin, calls, and how many it had counted of the epoch that it
--- knows; then reports: (time until which the grant was held, whether it writes, ms since it was sent)
--- in threes; then (window, 1 if a seed, ms ago, calls) in fours.
+-- knows; then reports: (time until which the grant was held, 1 if it writes and 2 more if its token was
+-- accepted rather than the call sent, ms since then) in threes; then (window, 1 if a seed, ms ago, calls) in fours.
 -- Returns {0 wait | 1 granted | 2 use your share, ms to wait, who does (+1: only writes, +2: only
 -- those of no greater share, +4: only strangers), ms of pause (negative: since its end), factor, stretch, ms until settled,
 -- ms since the grant before, epoch, now, (used, ever counted) of each window, processes...}; only
@@ -19,6 +20,7 @@
 local YOUNG, SETTLE, BLINK, LIVE, KEEP = 2500, 1000, 100, 12000, 90000000
 local RECALL, GRACE, YIELD, FLOOR, STEP = 1000, 250, 100, 100, 5000
 local REGAINED, RELAXED, WIDEST, AGAIN = 50 / 30000, 90000, 4000, 30
+local ANSWERED, LOOK = 2000, 100
 
 local process, priority, write = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
 local hold, count, reports = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
@@ -26,7 +28,7 @@ local SHARES, STRANGER, OWN, FIRST, FIELDS = 18, 1, 22, 23, 7
 local function text(number) return string.format('%.0f', number) end
 
 local names = {
-  'epoch', 'last', 'settled', 'pause', 'factor', 'since', 'from', 'stretch', 'granted',
+  'epoch', 'last', 'settled', 'pause', 'factor', 'since', 'from', 'stretch', 'granted', 'strange',
 }
 local fixed = #names
 local windows = {}
@@ -60,7 +62,7 @@ if last > now then now = last end
 local settled, pause = tonumber(got[3] or 0), tonumber(got[4] or 0)
 local factor, since = tonumber(got[5] or 1000), tonumber(got[6] or 0)
 local from, stretch = got[7] or '', tonumber(got[8] or 1000)
-local granted = tonumber(got[9] or 0)
+local granted, strange = tonumber(got[9] or 0), tonumber(got[10] or 0)
 local away = tonumber(ARGV[8])
 if not epoch then
   epoch = text(now) .. '-' .. process
@@ -91,7 +93,7 @@ for i, w in ipairs(windows) do
     w.used, head = w.used - tonumber(calls), after
   end
   w.entries = string.sub(w.entries, head)
-  -- Strangers' calls among them, from when they were granted: a share is no limit of Nexudus.
+  -- Strangers' calls among them that were not accepted. When they were sent makes no difference here.
   w.theirs, w.strangers = '', 0
   for ends, calls in string.gmatch(got[at + 4] or '', '(%d+):(%d+) ') do
     if now < tonumber(ends) + w.keep then
@@ -129,17 +131,34 @@ local function account(w, ago, calls)
   end
 end
 
+local function minus_one(entries, ends)
+  local head, calls, rest = string.match(' ' .. entries, '^(.* )' .. text(ends) .. ':(%d+) (.*)$')
+  if not head then return nil end
+  local others = tonumber(calls) - 1
+  return string.sub(head, 2) .. (others > 0 and text(ends) .. ':' .. text(others) .. ' ' or '') .. rest
+end
+
+local function was_sent(w, held, ago)
+  local ends, sent = bucket_end(w, held), bucket_end(w, math.min(held, now - ago))
+  local others = sent < ends and minus_one(w.entries, ends)
+  if others then
+    w.entries = others
+    if now < sent + w.keep then insert(w, sent, 1) else w.used = w.used - 1 end
+  end
+end
+
+local function was_accepted(w, held)
+  local others = minus_one(w.theirs, bucket_end(w, held))
+  if others then w.theirs, w.strangers = others, w.strangers - 1 end
+end
+
 -- Only calls that are still in their window, and of this epoch's grants, can have been sent earlier.
 local at = FIRST + count * FIELDS
 for first = at, at + (reports - 1) * 3, 3 do
-  local held, writes, ago = tonumber(ARGV[first]), ARGV[first + 1] == '1', tonumber(ARGV[first + 2])
+  local held, what, ago = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   for _, w in ipairs(windows) do
-    local ends, sent = bucket_end(w, held), bucket_end(w, math.min(held, now - ago))
-    local head, calls, rest = string.match(' ' .. w.entries, '^(.* )' .. text(ends) .. ':(%d+) (.*)$')
-    if ARGV[9] == epoch and head and sent < ends and (writes or not w.writes) then
-      local others = tonumber(calls) - 1
-      w.entries = string.sub(head, 2) .. (others > 0 and text(ends) .. ':' .. text(others) .. ' ' or '') .. rest
-      if now < sent + w.keep then insert(w, sent, 1) else w.used = w.used - 1 end
+    if ARGV[9] == epoch and (what % 2 == 1 or not w.writes) then
+      if what >= 2 then was_accepted(w, held) else was_sent(w, held, ago) end
     end
   end
 end
@@ -177,9 +196,16 @@ local function allowed(w, share)
 end
 
 local own = tonumber(ARGV[OWN])
+-- Up to which use calls of one priority go. Strangers stop where their share ends only once so many of
+-- them were not accepted as fit above it: a burst of members may use a limit up, invented tokens not.
+local function level(w, p)
+  local most, share = allowed(w, 1000), allowed(w, tonumber(ARGV[SHARES + p]))
+  return p == STRANGER and w.strangers < most - share and most or share
+end
+
 local function read_fits(p)
   for _, w in ipairs(windows) do
-    if not w.writes and w.used >= allowed(w, tonumber(ARGV[SHARES + p])) then return false end
+    if not w.writes and w.used >= level(w, p) then return false end
     if p == STRANGER and w.bucket > 0 and not w.writes and w.strangers >= allowed(w, own) then return false end
   end
   return true
@@ -195,9 +221,11 @@ end
 -- The longest wait of all calls, of writes, of those of no greater share, of both; of strangers only
 -- and of their writes.
 local status, wait, waits, scope, yields = 0, 0, { 0, 0, 0, 0, 0, 0 }, 0, false
-local share = priority >= 0 and tonumber(ARGV[SHARES + priority]) or 1000
+-- While a stranger's call is on its way it may be accepted any moment, and make room for theirs.
+local hopeful = priority == STRANGER and now < strange + ANSWERED
 for _, w in ipairs(windows) do
-  local leaving, writes = w.used + 1 - allowed(w, share), w.writes and 1 or 0
+  local most = priority >= 0 and level(w, priority) or allowed(w, 1000)
+  local leaving, writes = w.used + 1 - most, w.writes and 1 or 0
   local ends = leaving > 0 and (write or not w.writes) and until_left(w.entries, leaving)
   if ends then
     local needed = ends + w.keep - now
@@ -205,12 +233,16 @@ for _, w in ipairs(windows) do
     if w.bucket == 0 and ends > now + 1 then
       needed = math.max(math.min(needed, AGAIN), needed - hold)
     end
-    local whose = 1 + writes + (w.used < allowed(w, 1000) and 2 or 0)
+    local full = w.used >= allowed(w, 1000)
+    if hopeful and not full then needed = math.min(needed, LOOK) end
+    local whose = 1 + writes + (full and 0 or 2)
     waits[whose] = math.max(waits[whose], needed)
   end
   leaving = w.strangers + 1 - allowed(w, own)
   if priority == STRANGER and w.bucket > 0 and leaving > 0 and (write or not w.writes) then
-    waits[5 + writes] = math.max(waits[5 + writes], until_left(w.theirs, leaving) + w.keep - now)
+    local needed = until_left(w.theirs, leaving) + w.keep - now
+    if hopeful then needed = math.min(needed, LOOK) end
+    waits[5 + writes] = math.max(waits[5 + writes], needed)
   end
 end
 waits[1] = math.max(waits[1], pause - now)
@@ -242,12 +274,13 @@ end
 local gap = now - granted
 if status == 1 then
   granted = now
+  if priority == STRANGER then strange = now end
   for _, w in ipairs(windows) do
     if write or not w.writes then
       w.entries = plus_one(w.entries, text(bucket_end(w, now + hold)))
       w.used, w.ever = w.used + 1, w.ever + 1
       if priority == STRANGER and w.bucket > 0 then
-        w.theirs = plus_one(w.theirs, text(bucket_end(w, now)))
+        w.theirs = plus_one(w.theirs, text(bucket_end(w, now + hold)))
       end
     end
   end
@@ -271,7 +304,7 @@ end
 local kept = {
   'epoch', epoch, 'last', text(now), 'settled', text(settled), 'pause', text(pause),
   'factor', string.format('%.6f', factor), 'since', text(since), 'from', from,
-  'stretch', string.format('%.6f', stretch), 'granted', text(granted),
+  'stretch', string.format('%.6f', stretch), 'granted', text(granted), 'strange', text(strange),
 }
 local out = {
   status, math.ceil(wait), scope,

@@ -39,12 +39,16 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """That a call was sent at `sent_at` (monotonic); `held_ms`: what the ledger knows it by."""
+    """That a call was sent at `at` (monotonic), or, where it is `accepted`, its token was.
+
+    `held_ms`: what the ledger knows it by.
+    """
 
     epoch: str
     held_ms: int
     write: bool
-    sent_at: float
+    at: float
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,8 @@ class Ledger:
             arguments[1] = LEAVING
         arguments += self._windows(told)
         for report in told.reports:
-            ago = max(0, math.floor((now - report.sent_at) * 1000))
-            arguments += [report.held_ms, int(report.write), ago]
+            ago = max(0, math.floor((now - report.at) * 1000))
+            arguments += [report.held_ms, report.write + 2 * report.accepted, ago]
         arguments += entries(told.accounts, now)
         answer = await self._run(space, self._script, NAMES, arguments)
         try:

@@ -67,10 +67,12 @@ class SpaceBudget:
         if not self._waiting and self._may_go_unasked(now):
             self._spent_at = now
             return Grant(write=write)
-        self._refuse_hopeless(urgency, write, within_s, now)
+        if self._least_wait_s(urgency, write, now) > within_s:
+            raise self._too_long(urgency.priority, write, now)
         caller = self._waiting.join(urgency, write, now + within_s)
         unwatch = urgency.watch(lambda: self._rose(caller))
-        self._arrived(caller)
+        if not self._serves() and self._head(now) is caller:
+            self._changed.set()
         try:
             return await caller.turn
         except asyncio.CancelledError:
@@ -156,10 +158,6 @@ class SpaceBudget:
         unpaused = not self.book.strictness.paused_s(now)
         return not self.book.windows and fresh and unpaused
 
-    def _arrived(self, caller: Caller) -> None:
-        if not self._serves() and self._head(self._clock.monotonic()) is caller:
-            self._changed.set()
-
     def _serves(self) -> bool:
         """Starts the agent; False if there is one at work."""
         if self._agent is not None and not self._agent.done():
@@ -173,10 +171,6 @@ class SpaceBudget:
     def _rose(self, caller: Caller) -> None:
         self._waiting.rose(caller)
         self._changed.set()
-
-    def _refuse_hopeless(self, urgency: Urgency, write: bool, within_s: float, now: float) -> None:
-        if self._least_wait_s(urgency, write, now) > within_s:
-            raise self._too_long(urgency.priority, write, now)
 
     def _least_wait_s(
         self, urgency: Urgency, write: bool, now: float, arrival: float = math.inf
@@ -204,7 +198,12 @@ class SpaceBudget:
 
     def _granted(self, grant: Grant) -> None:
         """From here on the agent hears when it is sent, and others do at once if there are any."""
-        tell = grant.on_sent
+        tell, make_room = grant.on_sent, grant.on_accepted
+
+        def accepted(now: float) -> None:
+            make_room(now)
+            if self._denials.make_room():
+                self._changed.set()
 
         def sent(now: float) -> None:
             tell(now)
@@ -215,6 +214,8 @@ class SpaceBudget:
                     self._serves()
 
         grant.on_sent = sent
+        if grant.priority is Priority.STRANGER:
+            grant.on_accepted = accepted
         self._given = grant
         self._spent_at = self._clock.monotonic()
         self._give(grant)

@@ -72,6 +72,12 @@ class Denials:
         kind = verdict.writes_only, verdict.share_only, verdict.strangers_only
         self._said[kind] = Denied(bound, now, verdict.wait_s)
 
+    def make_room(self) -> bool:
+        """The part of strangers has some; whether that was denied."""
+        said = len(self._said)
+        self._said = {kind: denied for kind, denied in self._said.items() if not kind[2]}
+        return len(self._said) < said
+
     def clear(self) -> None:
         """What was said holds no more."""
         self._said.clear()

@@ -99,10 +99,15 @@ class Tally:
 
     def moved(self, end: float, to: float) -> Tally:
         """With one call of the bucket that ends at `end`, if there is any, in that at `to`."""
+        fewer = self.minus_one(end)
+        return self if fewer is self else fewer.plus(to, 1)
+
+    def minus_one(self, end: float) -> Tally:
+        """With one call fewer in the bucket that ends at `end`, if there is any."""
         if all(each != end for each, _ in self.entries):
             return self
         kept = ((each, calls - (each == end)) for each, calls in self.entries)
-        return Tally(tuple(entry for entry in kept if entry[1])).plus(to, 1)
+        return Tally(tuple(entry for entry in kept if entry[1]))
 
     def without_oldest(self, calls: int) -> Tally:
         """With so many calls fewer, those that would have left first."""

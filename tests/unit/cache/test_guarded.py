@@ -7,8 +7,15 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from bff.cache.guarded import CONCURRENT, FAILURES_TO_OPEN, PROBE_S, GuardedStore
+from bff.cache.guarded import (
+    CONCURRENT,
+    FAILURES_TO_OPEN,
+    PROBE_S,
+    GuardedStore,
+    StoreObserver,
+)
 from bff.cache.keys import Container, Scope
 from bff.cache.store import Invalidated, Loaded, Put
 from bff.errors import StoreUnavailable
@@ -299,3 +306,30 @@ async def test_a_closed_store_starts_no_probe(inner: Scripted, time: ManualTime)
     await store.aclose()
     store.keep_away()
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_becomes_of_operations_is_heard_and_turns_are_said_once(
+    store: GuardedStore, inner: Scripted, time: ManualTime
+) -> None:
+    heard: list[tuple[object, ...]] = []
+    store.observer = StoreObserver(
+        answered=lambda *of: heard.append(("answered", *of)),
+        failed=lambda *of: heard.append(("failed", *of)),
+        turned=lambda *of: heard.append(("turned", *of)),
+    )
+    with capture_logs() as lines:
+        await store.flag("acme", "f")
+        inner.up = False
+        await fail(store, FAILURES_TO_OPEN + 2)
+        inner.up = True
+        await time.advance(PROBE_S)
+    reason = next(line["reason"] for line in lines if line["event"] == "store_away")
+    assert reason
+    assert heard == [
+        ("answered", "flag", 0.0),
+        *[("failed", "load")] * (FAILURES_TO_OPEN - 1),
+        ("failed", "load"),
+        ("turned", False, reason),
+        ("turned", True, ""),
+    ]
+    assert [line["event"] for line in lines] == ["store_away", "store_back"]

@@ -16,7 +16,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from bff.cache.connect import connect
 from bff.cache.keys import Container, Scope
-from bff.cache.remote import PROOF_FIELD, RemoteStore, _parse, script
+from bff.cache.remote import PROOF_FIELD, RemoteStore, parse, script
 from bff.cache.store import Put, Raw
 from bff.errors import StoreUnavailable
 from tests.support.cache_process import KEYSPACE, SPACE, proof
@@ -116,7 +116,7 @@ async def test_a_failure_after_its_caller_gave_up_is_nobodys(
 def test_a_stored_value_is_divided_at_its_first_newline(
     stored: bytes | None, raw: Raw | None
 ) -> None:
-    assert _parse(stored) == raw
+    assert parse(stored) == raw
 
 
 def test_the_field_of_a_proof_is_the_one_that_its_withdrawal_removes() -> None:

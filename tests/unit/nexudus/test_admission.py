@@ -17,12 +17,13 @@ from bff.errors import (
     UpstreamDown,
     UpstreamTimeout,
 )
-from bff.nexudus.admission import CACHED, FORWARDED, Admission, AdmissionPolicy, Intent, Observer
+from bff.nexudus.admission import Admission, AdmissionPolicy
 from bff.nexudus.blame import Asked
 from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.gate import BreakerStanding
 from bff.nexudus.headers import Header
+from bff.nexudus.intent import FORWARDED, Intent, Observer, Purpose, Reason
 from bff.nexudus.retry import RetryPolicy
 from tests.support.manual_time import ManualTime, settled
 from tests.support.unlimited import Unlimited
@@ -30,6 +31,7 @@ from tests.support.unlimited import Unlimited
 POLICY = AdmissionPolicy(
     BreakerPolicy(failures=2, rate=1, open_s=5, probe_s=4), RetryPolicy(2), patience_s=1
 )
+CACHED = Purpose("profiles", Reason.INTERACTIVE)
 AFTER_3: list[Header] = [(b"Retry-After", b"3")]
 EMPTY: list[Header] = [*AFTER_3, (b"Content-Length", b"0")]
 
@@ -40,7 +42,7 @@ class World:
 
     time: ManualTime = field(default_factory=ManualTime)
     budget: Unlimited = field(default_factory=Unlimited)
-    heard: list[tuple[str, ...]] = field(default_factory=list)
+    heard: list[tuple[object, ...]] = field(default_factory=list)
     admission: Admission = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,27 +54,27 @@ class World:
             turned=lambda space, state: self.heard.append(("turned", space, state)),
         )
 
-    def _note(self, what: str) -> Callable[[str, str, str], None]:
-        return lambda space, kind, detail: self.heard.append((what, space, kind, detail))
+    def _note(self, what: str) -> Callable[[str, Purpose, str], None]:
+        return lambda space, purpose, detail: self.heard.append((what, space, purpose, detail))
 
     def intent(
         self,
         method: str = "GET",
         *,
         space: str = "alpha",
-        kind: str = CACHED,
+        purpose: Purpose = CACHED,
         priority: Priority = Priority.BACKGROUND,
         repeatable: bool = True,
     ) -> Intent:
         until = self.time.now + 8
-        return Intent(space, kind, Urgency(priority), until, method, repeatable)
+        return Intent(space, purpose, Urgency(priority), until, method, repeatable)
 
     def forwarded(
         self, path: str = "/api/a", method: str = "GET", *, bodied: bool = False, whole: bool = True
     ) -> Intent:
         """A call passed through; `whole`: nothing of it is still to come."""
         asked = Asked(method, path, bodied, not whole)
-        return replace(self.intent(method, kind=FORWARDED, repeatable=not bodied), asked=asked)
+        return replace(self.intent(method, purpose=FORWARDED, repeatable=not bodied), asked=asked)
 
     async def call(
         self,
@@ -106,7 +108,7 @@ def world() -> World:
 
 async def test_a_call_is_paid_for_as_what_it_is(world: World) -> None:
     await world.call(200)
-    await world.call(201, world.intent("PATCH", kind=FORWARDED, priority=Priority.FORWARDED))
+    await world.call(201, world.intent("PATCH", purpose=FORWARDED, priority=Priority.FORWARDED))
     await world.call(200, world.intent("HEAD", priority=Priority.INTERACTIVE), took_s=3)
     late = world.intent()
     world.time.now += 9
@@ -156,20 +158,20 @@ NO_FAILURES = [
 
 
 @pytest.mark.parametrize(
-    ("ends", "kind", "took_s", "outcome", "opens"),
+    ("ends", "purpose", "took_s", "outcome", "opens"),
     [*((*each, True) for each in FAILURES), *((*each, False) for each in NO_FAILURES)],
 )
 async def test_what_counts_as_a_failure(
-    world: World, ends: int | BffError, kind: str, took_s: float, outcome: str, opens: bool
+    world: World, ends: int | BffError, purpose: Purpose, took_s: float, outcome: str, opens: bool
 ) -> None:
     for number in range(2 if opens else 9):
         try:
-            intent = world.intent() if kind == CACHED else world.forwarded(f"/api/a/{number}")
+            intent = world.intent() if purpose == CACHED else world.forwarded(f"/api/a/{number}")
             await world.call(ends, intent, took_s=took_s)
         except BffError as error:
             assert error is ends
     assert (world.state == "open") is opens
-    assert world.heard.count(("called", "alpha", kind, outcome)) == (2 if opens else 9)
+    assert world.heard.count(("called", "alpha", purpose, outcome)) == (2 if opens else 9)
 
 
 @pytest.mark.parametrize("ends", [502, UpstreamTimeout("x")])
@@ -209,8 +211,44 @@ async def test_an_answer_that_breaks_off_counts_once(world: World) -> None:
     assert world.heard.count(("called", "alpha", CACHED, "cut")) == 2
 
 
+async def test_operators_hear_how_long_it_took_and_of_each_pause_once(world: World) -> None:
+    heard: list[tuple[object, ...]] = []
+    world.admission.observer = Observer(
+        called=lambda *of: heard.append(("called", *of)),
+        took=lambda *of: heard.append(("took", *of)),
+        waited=lambda *of: heard.append(("waited", *of)),
+        throttled=lambda *of: heard.append(("throttled", *of)),
+        paused=lambda *of: heard.append(("paused", *of)),
+    )
+    await world.call(200, world.intent(priority=Priority.INTERACTIVE), took_s=2)
+    assert heard == [
+        ("waited", Priority.INTERACTIVE, 0.0),
+        ("called", "alpha", CACHED, "2xx"),
+        ("took", CACHED, 2.0),
+    ]
+    heard.clear()
+    await world.call(409, headers=AFTER_3)
+    world.budget.paused_s = 3
+    await world.call(409, headers=AFTER_3)
+    assert [each for each in heard if each[0] in ("throttled", "paused", "called")] == [
+        ("throttled", "alpha"),
+        ("paused", "alpha", 3),
+        ("called", "alpha", CACHED, "throttled"),
+        ("throttled", "alpha"),
+        ("called", "alpha", CACHED, "throttled"),
+    ]
+
+
+async def test_a_call_that_nobody_waits_for_took_no_time(world: World) -> None:
+    took: list[float] = []
+    world.admission.observer = Observer(took=lambda _, seconds: took.append(seconds))
+    with pytest.raises(BodyTooLarge):
+        await world.call(BodyTooLarge("x"), world.forwarded())
+    assert took == []
+
+
 @pytest.mark.parametrize(
-    ("kind", "method", "status", "headers", "pauses"),
+    ("purpose", "method", "status", "headers", "pauses"),
     [
         (CACHED, "GET", 409, AFTER_3, [3]),
         (CACHED, "GET", 409, [], [1]),
@@ -224,9 +262,14 @@ async def test_an_answer_that_breaks_off_counts_once(world: World) -> None:
     ],
 )
 async def test_a_throttle_pauses_the_space(
-    world: World, kind: str, method: str, status: int, headers: list[Header], pauses: list[float]
+    world: World,
+    purpose: Purpose,
+    method: str,
+    status: int,
+    headers: list[Header],
+    pauses: list[float],
 ) -> None:
-    intent = world.intent() if kind == CACHED else world.forwarded("/api/a", method)
+    intent = world.intent() if purpose == CACHED else world.forwarded("/api/a", method)
     tries = world.admission.tries(intent)
     async with tries.attempt() as attempt:
         await attempt.answered(status, headers)
@@ -327,7 +370,7 @@ class TestProbes:
         world.time.now += 11
         with pytest.raises(UpstreamDown):
             await world.call(UpstreamDown("no connection"), world.forwarded("/api/bad"))
-        assert world.admission.standing("alpha") == BreakerStanding("open", 20)
+        assert world.admission.standing("alpha") == BreakerStanding("open", 10)
 
 
 async def test_one_probe_goes_first_and_closes_it(world: World) -> None:

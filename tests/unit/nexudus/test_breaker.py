@@ -81,10 +81,10 @@ def test_a_probe_is_alone_until_it_ends_or_is_lost() -> None:
 
 
 def test_the_probe_decides() -> None:
-    probing = HalfOpen(epoch=2, lost_at=108, openings=2)
+    probing = HalfOpen(epoch=2, lost_at=108, openings=1)
     assert played(probing, "s") == Closed(epoch=3)
-    assert played(probing, "f") == Open(epoch=3, until=120, openings=3, lesser_from=121)
-    assert played(probing, "g") == Open(epoch=3, until=100, openings=2, lesser_from=110)
+    assert played(probing, "f") == Open(epoch=3, until=110, openings=2, lesser_from=111)
+    assert played(probing, "g") == Open(epoch=3, until=100, openings=1, lesser_from=105)
 
 
 def test_a_lesser_probe_comes_later_and_gives_way() -> None:
@@ -110,9 +110,16 @@ def test_nothing_is_reported_in_the_epoch_of_an_opening() -> None:
 
 @pytest.mark.parametrize(
     ("open_s", "openings", "expected"),
-    [(5, 1, 5), (5, 2, 10), (5, 3, 20), (5, 4, 30), (5, 10_000, 30), (60, 1, 60), (60, 9, 60)],
+    [(2, 1, 2), (2, 2, 4), (2, 3, 8), (2, 4, 10), (5, 2, 10), (5, 10_000, 10), (60, 9, 60)],
 )
 def test_openings_grow_up_to_a_limit(open_s: float, openings: int, expected: float) -> None:
     policy = BreakerPolicy(open_s=open_s)
     assert policy.opening_s(openings, 0) == expected
     assert policy.opening_s(openings, 0.5) == pytest.approx(0.9 * expected)
+
+
+@pytest.mark.parametrize(("open_s", "longest_s"), [(1, 6), (0.25, 1.5)])
+def test_short_openings_stay_short(open_s: float, longest_s: float) -> None:
+    policy = BreakerPolicy(open_s=open_s)
+    assert policy.opening_s(3, 0) == 4 * open_s
+    assert policy.opening_s(4, 0) == policy.opening_s(10_000, 0) == longest_s

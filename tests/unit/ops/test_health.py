@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
+from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.types import Scope
 
@@ -20,6 +21,7 @@ from bff.cache.store import Store
 from bff.edge import exchange as exchanges
 from bff.ops import health
 from bff.ops.health import Health, Upstreams, counted
+from bff.ops.operators import Operator, Operators, Role
 from tests.support.fake_clock import FakeClock
 
 TOKEN = "operator-of-these-tests"
@@ -46,7 +48,8 @@ def made(upstreams: Upstreams | None = None, ops_token: str = TOKEN) -> Health:
     """With a store that nobody has called yet."""
     store = GuardedStore(cast(Store, object()), FakeClock())
     invalidator = Invalidator(store, Memory(0), Flights(), lambda _space, _cause, _reach: None)
-    return Health(store, LocalBus(), invalidator, upstreams, ops_token)
+    operators = [Operator("carl", Role.READ, SecretStr(ops_token))] if ops_token else []
+    return Health(store, LocalBus(), invalidator, upstreams, Operators(operators))
 
 
 async def asked(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import pytest
+
+from tests.simulate.__main__ import variants_of
 from tests.simulate.day import Outcome, Scale, day_of, devices_of
 from tests.simulate.drawing import WIDTH, Span, figure
 from tests.simulate.page import COLUMNS, Cast, page, table
@@ -35,6 +38,14 @@ def test_the_gateway_spares_calls_and_refusals_and_every_day_is_repeatable() -> 
     assert sum(whole.by_minute) == whole.calls
 
 
+def test_rows_are_chosen_by_name_and_all_of_them_played_without_a_choice() -> None:
+    chosen = variants_of({"SIM_ROWS": " gateway ;without Redis, told of two;"})
+    assert [variant.name for variant in chosen] == ["gateway", "without Redis, told of two"]
+    assert variants_of({}) is VARIANTS
+    with pytest.raises(SystemExit, match="there are no gateway; gateway; "):
+        variants_of({"SIM_ROWS": "gatewy"})
+
+
 def made(name: str, calls: int, wait_s: float = 1.0) -> Row:
     by_minute = tuple([calls // MINUTES] * MINUTES)
     return Row(
@@ -52,6 +63,7 @@ def made(name: str, calls: int, wait_s: float = 1.0) -> Row:
         3,
         4,
         5,
+        6,
         by_minute,
         by_minute,
     )

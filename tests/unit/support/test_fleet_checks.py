@@ -7,12 +7,23 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bff.cache import tags
+from bff.resources import PROFILES, RELATED
 from tests.reference import shape_model
 from tests.support.fleet import MOBILE_SHAPE, Terms
 from tests.support.fleet_checks import Ask, Ground, Kind, Session, Wrong, check
 from tests.support.fleet_client import CUT, Reply
-from tests.support.fleet_members import Member, Switching, canary_of
+from tests.support.fleet_members import (
+    LISTED,
+    Dropping,
+    Member,
+    Switching,
+    canary_of,
+    related_of,
+)
 from tests.support.fleet_weather import Trouble, Weather
 
 TERMS = Terms()
@@ -112,16 +123,60 @@ def test_an_error_is_avoidable_while_redis_holds_the_answer() -> None:
     assert wrongs(ask, error, NEXUDUS_FAILS) == [Wrong.AVOIDABLE]
     assert wrongs(ask, error, BOTH_FAIL) == []
     assert wrongs(replace(ask, about=SECOND), error, NEXUDUS_FAILS) == []
-    ask.session.stored.clear()
-    ask.session.member.dropped_until = 100.05
-    assert wrongs(ask, reply(body=told(ANN, FIRST), cache_status=HIT)) == []
-    assert wrongs(ask, error, NEXUDUS_FAILS) == []
-    ask.session.member.dropped_until = 0.0
-    assert wrongs(ask, reply(body=told(ANN, FIRST), cache_status=HIT)) == []
     lost = replace(NEXUDUS_FAILS, redis_calm_since=99.0)
     assert wrongs(ask, error, lost) == []
     much_later = At(100 + TERMS.while_failing_s, 100.1 + TERMS.while_failing_s)
     assert wrongs(ask, reply(502, at=much_later), NEXUDUS_FAILS) == []
+
+
+def test_what_a_write_may_have_dropped_need_not_be_had_until_it_is_found_again() -> None:
+    ask, error = bootstrap(), reply(502, at=At(101.0, 101.1))
+    found = reply(body=told(ANN, FIRST), cache_status=HIT)
+    assert wrongs(ask, found) == []
+    written = Dropping(frozenset({related_of(SECOND)}))
+    ask.session.member.droppings.append(written)
+    assert wrongs(ask, error, NEXUDUS_FAILS) == [Wrong.AVOIDABLE]
+    written = Dropping(frozenset({related_of(FIRST)}))
+    ask.session.member.droppings.append(written)
+    assert wrongs(ask, error, NEXUDUS_FAILS) == []
+    assert wrongs(replace(ask, kind=Kind.PROFILES), error, NEXUDUS_FAILS) == [Wrong.AVOIDABLE]
+    written.until = 100.05
+    assert wrongs(ask, error, NEXUDUS_FAILS) == []
+    assert wrongs(ask, found) == []
+    assert wrongs(ask, error, NEXUDUS_FAILS) == [], "found while it may have been dropped"
+    assert wrongs(ask, replace(found, began=100.05)) == []
+    assert wrongs(ask, error, NEXUDUS_FAILS) == [Wrong.AVOIDABLE]
+
+
+IDS = st.integers(1, 12)
+
+
+@st.composite
+def members(draw: st.DrawFn) -> Member:
+    """Somebody with a profile or more, some of them published."""
+    user_id = draw(IDS)
+    mine = draw(st.lists(IDS, min_size=1, max_size=4, unique=True))
+    document = {"User": {"Id": user_id}, "Profiles": [{"Id": each} for each in mine]}
+    lists = {
+        each: {"RelatedProfiles": [{"Id": other} for other in draw(st.lists(IDS, max_size=4))]}
+        for each in mine[: draw(st.integers(0, len(mine)))]
+    }
+    return Member(user_id, mine[0], dict.fromkeys(mine, document), lists)
+
+
+@given(member=members(), writer=members())
+def test_a_write_drops_what_the_tags_of_the_gateway_say(member: Member, writer: Member) -> None:
+    dropped = {tags.user(writer.user_id), *map(tags.coworker, writer.coworkers)}
+    expected = {
+        related_of(ident)
+        for ident, document in member.related.items()
+        if not dropped.isdisjoint(RELATED.tags_for(document, str(ident)))
+    }
+    assert member.dropped_with(writer) - {LISTED} == expected
+    mine = member.profiles[member.active]
+    if member.coworkers.isdisjoint(writer.coworkers) or member.user_id == writer.user_id:
+        is_dropped = not dropped.isdisjoint(PROFILES.tags_for(mine, ""))
+        assert (LISTED in member.dropped_with(writer)) == is_dropped
 
 
 def test_part_of_an_answer_is_wrong_while_all_could_be_had() -> None:

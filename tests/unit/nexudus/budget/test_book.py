@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from bff.limits import Limit
-from bff.nexudus.budget.book import OPENING_S, QUIET_S, Book
+from bff.nexudus.budget.book import QUIET_S, Book
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
 from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.ledger import Report
+from bff.nexudus.budget.peers import OPENING_S, Peers
+from bff.nexudus.budget.strangers import AGAIN_S, ANSWERED_S
 from bff.nexudus.budget.verdict import Verdict
 from bff.nexudus.budget.windows import SENDS_WITHIN_S, Shares, Window
 from tests.support.budget_ledger import answer
@@ -23,7 +27,7 @@ CLOSE = Grant(gap_s=0.13, sent_at=NOW)
 
 
 def book(*windows: Window, process: str = "p0") -> Book:
-    return Book(windows, Shares(0.9, 0.5, 0.75), process)
+    return Book(windows, Shares(0.9, 0.5, 0.75), Peers(process))
 
 
 def told_of(
@@ -179,8 +183,8 @@ def test_strangers_have_a_part_of_their_own_and_others_pass_them_when_it_is_used
     told_of(mine, 0, 0, names=("p0",))
     mine.lose(NOW)
     wait = mine.least_wait_s
-    assert wait(Priority.STRANGER, False, (37, 0), NOW) == 0.0
-    assert wait(Priority.STRANGER, False, (38, 0), NOW) == 60.0
+    assert wait(Priority.STRANGER, False, (39, 0), NOW) == 0.0
+    assert wait(Priority.STRANGER, False, (40, 0), NOW) == 60.0
     granted = [mine.decide(Priority.STRANGER, False, NOW, NOW).granted for _ in range(31)]
     assert granted == [True] * 30 + [False]
     denied = mine.decide(Priority.STRANGER, False, NOW, NOW)
@@ -203,6 +207,47 @@ def test_the_part_of_strangers_is_divided_and_what_the_ledger_gave_them_is_of_it
         assert (mine._strangers.wait_s(0, NOW, 1.0, processes) > 0) is (granted <= 2)
     assert mine._strangers.wait_s(0, NOW, 0.1, 2) > 0
     assert mine._strangers.wait_s(0, NOW + 62.0, 0.1, 2) == 0.0
+
+
+def test_strangers_use_a_limit_up_once_accepted_and_stop_at_their_share_until_then() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 36, names=("p0",))
+    mine.lose(NOW)
+    ask = partial(mine.decide, Priority.STRANGER, False)
+    first, second, third = (ask(NOW, NOW) for _ in range(3))
+    assert (first.granted, second.granted, third.granted) == (True, True, False)
+    assert (third.share_only, third.wait_s) == (True, AGAIN_S)
+    assert ask(NOW + SENDS_WITHIN_S + ANSWERED_S, NOW).wait_s > 50.0
+    first.grant.accepted(NOW)
+    assert [ask(NOW, NOW).granted for _ in range(2)] == [True, False]
+    second.grant.accepted(NOW)
+    assert ask(NOW, NOW).granted
+    assert not mine.decide(Priority.INTERACTIVE, False, NOW, NOW).granted
+
+
+def test_that_a_strangers_token_was_accepted_is_told_once_and_without_being_asked_for() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 0)
+    heard = answer(usage=[(1, 1)], now_s=5_000.0, asked_at=NOW)
+    for priority in (Priority.INTERACTIVE, Priority.STRANGER):
+        grant = mine.granted(heard, False, priority)
+        grant.sent(NOW + 0.02)
+        assert not news(mine)
+        grant.accepted(NOW + 0.2)
+        grant.accepted(NOW + 0.3)
+    assert news(mine)
+    told = mine.tell(NOW + 0.5)
+    accepted = Report("e1", 5_000_300, False, NOW + 0.2, accepted=True)
+    assert [report.accepted for report in told.reports] == [False, False, True]
+    assert told.reports[-1] == accepted
+    assert not news(mine)
+    mine.untell(told)
+    assert mine.tell(NOW + 0.6).reports == told.reports
+    mine.lose(NOW + 1.0)
+    assert [mine.decide(Priority.STRANGER, False, NOW + 1.0, NOW).granted for _ in range(8)] == [
+        *[True] * 7,
+        False,
+    ]
 
 
 def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> None:
@@ -384,7 +429,7 @@ def test_that_a_call_was_sent_is_told_once_and_again_only_if_that_failed() -> No
     grant.sent(NOW + 0.2)
     told = mine.tell(NOW + 0.3)
     [report] = told.reports
-    assert (report.held_ms, report.write, report.sent_at) == (5_000_300, True, NOW + 0.02)
+    assert (report.held_ms, report.write, report.at) == (5_000_300, True, NOW + 0.02)
     assert mine.tell(NOW + 0.3).reports == ()
     mine.untell(told)
     assert mine.tell(NOW + 0.4).reports == (report,)

@@ -204,6 +204,49 @@ async def test_strangers_that_have_used_up_their_part_are_passed_by_calls_that_a
     assert all(task.done() for task in strangers)
 
 
+async def test_a_stranger_that_is_accepted_makes_room_for_those_who_wait_at_once(
+    desk: Desk,
+) -> None:
+    desk.answers = [raw(1), raw(0, wait_ms=100, strangers_only=True)]
+    first = (await desk.call(Priority.STRANGER)).result()
+    waiting = await desk.call(Priority.STRANGER)
+    assert (waiting.done(), desk.ledger.questions) == (False, 2)
+    first.sent(desk.time.now)
+    await settled()
+    assert desk.ledger.questions == 2
+    desk.answers = [raw(1)]
+    first.accepted(desk.time.now)
+    first.accepted(desk.time.now)
+    await settled()
+    assert (waiting.done(), desk.ledger.questions) == (True, 3)
+    assert desk.ledger.asked[-1][16] == 2  # that it was sent, and that it was accepted
+
+
+async def test_that_a_stranger_was_accepted_is_told_soon_also_if_nobody_asks(desk: Desk) -> None:
+    await desk.budgets.start()
+    grant = (await desk.call(Priority.STRANGER)).result()
+    grant.sent(desk.time.now)
+    asked = len(desk.ledger.asked)
+    grant.accepted(desk.time.now)
+    await _seconds(desk, 0.5)
+    assert [args[16] for args in desk.ledger.asked[asked:]] == [2]
+
+
+async def test_while_the_ledger_is_away_an_accepted_stranger_makes_room_too(desk: Desk) -> None:
+    desk.answers = [raw(0, names=["p0"])]
+    await desk.budgets.start()
+    desk.answers = [StoreUnavailable("away")]
+    grants = [(await desk.call(Priority.STRANGER)).result() for _ in range(5)]
+    waiting = await desk.call(Priority.STRANGER)
+    for grant in grants:
+        grant.sent(desk.time.now)
+    await settled()
+    assert not waiting.done()
+    grants[2].accepted(desk.time.now)
+    await settled()
+    assert waiting.exception() is None
+
+
 async def test_what_was_asked_for_another_is_not_a_strangers(desk: Desk) -> None:
     desk.answers = [raw(0, wait_ms=900, strangers_only=True), raw(1)]
     strange = await desk.call(Priority.STRANGER)
@@ -280,6 +323,16 @@ async def test_while_the_ledger_is_away_calls_go_on_and_it_is_said_once(desk: De
     assert desk.ledger.asked[-2][-1] == 9  # told once, and not again with the next question
     assert len(desk.ledger.asked[-1]) < len(desk.ledger.asked[-2])
     assert desk.budgets.standing(SPACE).shared
+
+
+@pytest.mark.parametrize(("processes", "granted"), [(1, 10), (2, 5), (4, 2)])
+async def test_one_that_never_reached_the_ledger_goes_by_the_number_that_it_was_told(
+    desk: Desk, processes: int, granted: int
+) -> None:
+    desk.budgets = desk.of(BudgetConfig(calls=(Limit(10, 1.0),), writes=(), processes=processes))
+    desk.answers = [StoreUnavailable("away")]
+    calls = [await desk.call(within_s=0.5) for _ in range(11)]
+    assert [call.exception() for call in calls].count(None) == granted
 
 
 async def test_a_question_that_came_too_late_is_put_again_once(desk: Desk) -> None:

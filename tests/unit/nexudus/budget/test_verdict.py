@@ -65,6 +65,16 @@ def test_what_holds_for_strangers_only_is_said_besides_what_holds_for_a_share() 
     assert said.passed_over(later) == strangers | below
 
 
+def test_room_for_strangers_ends_what_was_said_of_them_alone() -> None:
+    said = denials(Priority.FORWARDED, 0.4, share_only=True)
+    assert not said.make_room()
+    said.note(Priority.STRANGER, Verdict(False, 0.9, strangers_only=True), NOW)
+    assert said.make_room()
+    assert not said.make_room()
+    assert said.wait_s(Priority.STRANGER, False, NOW) == 0.0
+    assert said.wait_s(Priority.FORWARDED, False, NOW) == pytest.approx(0.4)
+
+
 def test_writes_that_wait_for_their_own_limits_are_passed_over_by_reads() -> None:
     said = denials(Priority.STRANGER, 5.0, writes_only=True)
     assert said.wait_s(Priority.FORWARDED, False, NOW) == 0.0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from bff.configured import budget
 from bff.limits import DOCUMENTED_CALLS, DOCUMENTED_WRITES, Limit
-from bff.nexudus.budget.config import BudgetConfig
+from bff.nexudus.budget.config import UNHEARD_PROCESSES, BudgetConfig
 from bff.nexudus.budget.contract import Priority
 from bff.nexudus.budget.windows import Shares, Tally, Turns, Window, wait_s
+from bff.settings import load
 
 MINUTE = Window(Limit(120, 60.0))
 SHARES = Shares(forward=0.9, refresh=0.5, stranger=0.75)
@@ -97,4 +99,19 @@ def test_the_configuration_accounts_calls_and_writes_unless_it_is_off() -> None:
     assert [w.limit for w in config.windows if not w.writes_only] == list(DOCUMENTED_CALLS)
     assert [w.limit for w in config.windows if w.writes_only] == list(DOCUMENTED_WRITES)
     assert BudgetConfig(enabled=False).windows == ()
-    assert config.shares == SHARES
+    assert config.shares == Shares(forward=0.9, refresh=0.5, stranger=0.5)
+
+
+def test_no_fewer_processes_are_assumed_than_one_gateway_has() -> None:
+    environ = {
+        "BFF_UPSTREAM": "north",
+        "BFF_REDIS_URL": "redis://redis.example.com",
+        "BFF_SECRET": "a-secret-of-forty-characters-for-a-test-",
+    }
+    told = [("2", "1"), ("2", "8")]
+    processes = [
+        budget(load({**environ, "BFF_BUDGET_PROCESSES": all_, "BFF_WORKERS": ours})).processes
+        for all_, ours in told
+    ]
+    assert processes == [2, 8]
+    assert budget(load(environ)).processes == UNHEARD_PROCESSES

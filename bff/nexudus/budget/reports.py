@@ -1,0 +1,35 @@
+"""What is yet to be told of single calls: when each was sent, and whether its token is known."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bff.nexudus.budget.ledger import Report
+
+MOST: Final = 128
+"""Kept while the ledger is away; of older calls it goes by what it knows."""
+
+
+class Reports:
+    """In the order in which they were made."""
+
+    def __init__(self) -> None:
+        self._due: tuple[Report, ...] = ()
+
+    @property
+    def make_room(self) -> bool:
+        """Whether somebody may wait for one of them: a sent call is reported at once anyhow."""
+        return any(report.accepted for report in self._due)
+
+    def add(self, report: Report) -> None:
+        """To be told with the next question."""
+        self._due = (*self._due, report)[-MOST:]
+
+    def take(self, epoch: str) -> tuple[Report, ...]:
+        """What to tell a ledger of that epoch; nothing of another is of use to it."""
+        due, self._due = self._due, ()
+        return tuple(report for report in due if report.epoch == epoch)
+
+    def put_back(self, reports: tuple[Report, ...]) -> None:
+        """Those taken last were not heard."""
+        self._due = (*reports, *self._due)[-MOST:]

@@ -1,0 +1,161 @@
+"""What a request would be answered, in one sentence, from what was examined: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bff.session.examine import RULES, Examined, Plan, Rule
+
+_WEIGHT: Final = (Plan.SERVE, Plan.REFRESH, Plan.FALL_BACK, Plan.OPEN, Plan.FETCH)
+"""The later, the more it decides what becomes of the whole answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Of one space, in this process: whether Nexudus would be asked, and what stands against it.
+
+    `failing_s`: seconds until a breaker that is not closed lets a call through, `paused_s`: until
+    throttled calls go on; 0 where nothing stands against calls. `patience_s`: a call that could not
+    begin within that is not waited for.
+    """
+
+    breaker: str
+    failing_s: float
+    paused_s: float
+    refreshes_paused: bool
+    patience_s: float
+
+    @property
+    def obstacle(self) -> str:
+        """Why a call would not be made in time; empty if it would be."""
+        if self.failing_s > 0:
+            return f"Nexudus keeps failing and is left alone for {self.failing_s:.0f} s more"
+        return self.throttle
+
+    @property
+    def throttle(self) -> str:
+        """The same, where it is that Nexudus throttles the space."""
+        if self.failing_s > 0 or self.paused_s <= self.patience_s:
+            return ""
+        return f"Nexudus throttles the space, which pauses for {self.paused_s:.0f} s more"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """`status`: None where Nexudus decides; `calls`: to Nexudus before the answer, at most."""
+
+    status: int | None
+    calls: int
+    rule: Rule | None
+    sentence: str
+
+    def as_json(self) -> dict[str, object]:
+        """`rule` by its number in docs/architecture.md, and the words that it begins with."""
+        return {
+            "status": self.status,
+            "calls": self.calls,
+            "rule": None if self.rule is None else self.rule.value,
+            "rule_text": "" if self.rule is None else RULES[self.rule],
+            "sentence": self.sentence,
+        }
+
+
+def refused(status: int, why: str, *, by_token: bool) -> Outlook:
+    """The gateway itself refuses; `by_token`: for want of one that could be right."""
+    rule = Rule.PROOF if by_token else None
+    return Outlook(status, 0, rule, _cited(f"It is refused with {status}: {why.rstrip('.')}", rule))
+
+
+def forwarded(method: str, conditions: Conditions, *, writes: bool, listed: str) -> Outlook:
+    """Relayed; `writes`: it may change lists; `listed`: the cached list that it asks for oddly."""
+    if conditions.failing_s > 0:
+        return Outlook(503, 0, None, f"It is refused with 503: {conditions.obstacle}.")
+    if writes:
+        told = "It is forwarded; unless Nexudus refuses it, all lists of its user are dropped first"
+        return Outlook(None, 1, Rule.WRITES, _cited(told, Rule.WRITES))
+    if listed:
+        told = f"It is forwarded, because {method} of the {listed} list is asked for with a "
+        return Outlook(None, 1, None, f"{told}parameter other than _shape, which is not cached.")
+    return Outlook(
+        None, 1, None, "It is forwarded and streamed back: only exact routes are cached."
+    )
+
+
+def from_finished(status: int, age_s: float) -> Outlook:
+    """The very bytes are kept in process."""
+    told = f"It is served from finished bytes in process, {age_s:.0f} s after they were fetched"
+    return Outlook(status, 0, Rule.TIERS, _cited(told, Rule.TIERS))
+
+
+def cached(examined: Sequence[Examined], conditions: Conditions, *, whole: bool) -> Outlook:
+    """An answer that is made of these documents, the one that it stands or falls with first.
+
+    `whole`: a bootstrap, which is served without its other parts if need be.
+    """
+    needed = [each for each in examined if not each.hinted]
+    deciding = max(needed, key=lambda each: _WEIGHT.index(each.plan))
+    obstacle = conditions.obstacle
+    calls = 0 if obstacle else sum(_is_called(each) for each in examined)
+    told = f"{_what(deciding, conditions)}: {deciding.resource.name}, {deciding.why}"
+    status = _status(needed, conditions, whole=whole)
+    return Outlook(status, calls, deciding.rule, _cited(told, deciding.rule))
+
+
+def _is_called(each: Examined) -> bool:
+    return each.plan in (Plan.FETCH, Plan.FALL_BACK, Plan.OPEN)
+
+
+def _is_missing(each: Examined, conditions: Conditions) -> bool:
+    """Whether it is wanted and cannot be had; a token is not proven by a call that is not made."""
+    if each.plan is Plan.FALL_BACK:
+        return each.proves and bool(conditions.throttle)
+    return each.plan is Plan.FETCH and bool(conditions.obstacle)
+
+
+def _status(examined: Sequence[Examined], conditions: Conditions, *, whole: bool) -> int | None:
+    first, last, obstacle = examined[0], examined[-1], conditions.obstacle
+    missing = [each for each in examined if _is_missing(each, conditions)]
+    if missing:
+        return 503 if not whole or first in missing else 200
+    # A fallback has been served by Nexudus before, but Nexudus may refuse the token by now.
+    if any(_is_called(each) for each in examined) and not obstacle:
+        return None
+    if whole:
+        return 200
+    return None if last.entry is None else last.entry.status
+
+
+def _what(each: Examined, conditions: Conditions) -> str:
+    obstacle = conditions.obstacle
+    match each.plan:
+        case Plan.SERVE:
+            told = "It is served from the cache, without a call to Nexudus"
+        case Plan.REFRESH if conditions.refreshes_paused:
+            told = "It is served stale, and not fetched anew: operators have paused refreshes"
+        case Plan.REFRESH if obstacle:
+            told = f"It is served stale, and cannot be fetched anew, because {obstacle}"
+        case Plan.REFRESH:
+            told = "It is served stale at once, and fetched anew behind the answer"
+        case Plan.FALL_BACK if _is_missing(each, conditions):
+            told = f"The token cannot be proven, because {obstacle}"
+        case Plan.FALL_BACK if obstacle:
+            told = f"What is kept is served, old as it is, because {obstacle}"
+        case Plan.FALL_BACK:
+            told = "Nexudus is asked, and what is kept stands in if it fails or takes long"
+        case _ if obstacle:
+            told = f"It cannot be had, because {obstacle}"
+        case _ if each.under_way_s > 0:
+            told = f"The call that has been under way for {each.under_way_s:.1f} s is waited for"
+        case _ if conditions.paused_s > 0:
+            told = f"Nexudus is asked once its pause is over, in {conditions.paused_s:.1f} s"
+        case _:
+            told = "Nexudus is asked"
+    return told
+
+
+def _cited(told: str, rule: Rule | None) -> str:
+    if rule is None:
+        return f"{told}."
+    return f"{told} (cache rule {rule.value})." if rule else f"{told} (the table of freshness)."

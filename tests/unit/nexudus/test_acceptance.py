@@ -1,0 +1,131 @@
+"""Whose calls count as strangers', and until when."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from bff.nexudus.acceptance import BEARERS, GRANTS, STANDS_S, Acceptances, accepts_token
+from bff.nexudus.admission import Admission, AdmissionPolicy, Attempt
+from bff.nexudus.budget.contract import Grant, Priority, Urgency
+from bff.nexudus.intent import FORWARDED, Intent, Purpose, Reason
+from tests.support.manual_time import ManualTime
+from tests.support.unlimited import Unlimited
+
+NOW = 1_000.0
+JSON = (b"Content-Type", b"application/json; charset=utf-8")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "accepted"),
+    [
+        (200, [JSON], True),
+        (200, [(b"content-type", b"Application/Problem+JSON")], True),
+        (200, [(b"content-type", b"text/html")], False),  # auth missed (FACTS 7)
+        (200, [JSON, (b"content-type", b"text/html")], False),
+        (200, [], False),
+        (302, [JSON], False),
+        (401, [JSON], False),
+        (403, [JSON], False),
+        (404, [JSON], False),
+        (503, [JSON], False),
+    ],
+)
+def test_a_document_proves_that_nexudus_knows_the_token(
+    status: int, headers: list[tuple[bytes, bytes]], accepted: bool
+) -> None:
+    assert accepts_token(status, headers) is accepted
+
+
+class Told:
+    """Grants that say when they were accepted."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    def grant(self, priority: Priority = Priority.STRANGER) -> Grant:
+        return Grant(priority=priority, on_accepted=self.at.append)
+
+
+def test_one_answer_speaks_for_all_calls_with_the_token_before_and_after() -> None:
+    acceptances, ours, theirs = Acceptances(), Told(), Told()
+    for _ in range(2):
+        acceptances.begins("ours", ours.grant(), NOW)
+        acceptances.begins("theirs", theirs.grant(), NOW)
+    acceptances.accepted("ours", NOW + 1)
+    assert (ours.at, theirs.at) == ([NOW + 1] * 2, [])
+    acceptances.begins("ours", ours.grant(), NOW + 2)
+    acceptances.accepted("ours", NOW + 3)
+    assert ours.at == [NOW + 1, NOW + 1, NOW + 2]
+    acceptances.begins("ours", ours.grant(), NOW + 3 + STANDS_S)
+    assert len(ours.at) == 3  # a token may have ended since
+
+
+def test_those_of_nobody_and_those_of_members_are_left_alone() -> None:
+    acceptances, told = Acceptances(), Told()
+    acceptances.begins("", told.grant(), NOW)
+    acceptances.begins("member", told.grant(Priority.INTERACTIVE), NOW)
+    for bearer in ("", "member"):
+        acceptances.accepted(bearer, NOW)
+    assert told.at == []
+
+
+def test_a_flood_of_invented_tokens_is_forgotten_in_its_order() -> None:
+    acceptances, first, last = Acceptances(), Told(), Told()
+    acceptances.begins("first", first.grant(), NOW)
+    for number in range(BEARERS - 1):
+        acceptances.begins(f"invented {number}", Grant(priority=Priority.STRANGER), NOW)
+    for _ in range(GRANTS + 5):
+        acceptances.begins("last", last.grant(), NOW)
+    acceptances.accepted("first", NOW)
+    acceptances.accepted("last", NOW)
+    assert (len(first.at), len(last.at)) == (0, GRANTS)
+
+
+class Lent(Unlimited):
+    """A budget whose grants say whose they are, and until when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[int] = []
+
+    async def spend(self, space: str, urgency: Urgency, *, write: bool, within_s: float) -> Grant:
+        grant = await super().spend(space, urgency, write=write, within_s=within_s)
+        grant.priority, number = urgency.priority, len(self.grants)
+        grant.on_accepted = lambda _now: self.accepted.append(number)
+        return grant
+
+
+async def test_of_a_session_one_list_that_is_not_there_counts_until_the_other_is_answered() -> None:
+    budget, time = Lent(), ManualTime()
+    admission = Admission(budget, AdmissionPolicy(), time, lambda: 0.0)
+
+    def call(bearer: str) -> AbstractAsyncContextManager[Attempt]:
+        purpose = Purpose("profiles", Reason.INTERACTIVE)
+        urgency = Urgency(Priority.STRANGER)
+        intent = Intent("alpha", purpose, urgency, time.now + 8, bearer=bearer)
+        return admission.call(intent)
+
+    budget.untils = [time.now + 0.25]
+    async with call("ours") as related:
+        time.now += 0.3
+        await related.renewed()  # the first grant was of no use, and is taken back as well
+        await related.answered(404, [JSON])
+    async with call("invented") as refused:
+        await refused.answered(401, [JSON])
+    async with call("ours") as broken:
+        await broken.answered(503, [JSON])
+    assert budget.accepted == []
+    async with call("ours") as profiles:
+        await profiles.answered(200, [JSON])
+    assert budget.accepted == [1, 2, 4, 5]
+
+
+async def test_an_answer_to_a_call_that_is_passed_through_proves_nothing() -> None:
+    budget, time = Lent(), ManualTime()
+    admission = Admission(budget, AdmissionPolicy(), time, lambda: 0.0)
+    intent = Intent("alpha", FORWARDED, Urgency(Priority.STRANGER), time.now + 8, bearer="b")
+    async with admission.call(intent) as attempt:
+        await attempt.answered(200, [JSON])
+    assert budget.accepted == []
