@@ -125,7 +125,7 @@ curl -sSi -w '\\n' -H {header} {slim}
 A={header} U={slim}; curl -sSi -H "$A" -H "If-None-Match: $(curl -sSI -H "$A" "$U" \
 | grep -i '^etag:' | cut -c7- | tr -d '\\r')" "$U"
 
-Figures        {demo.origin}/metrics with the header Authorization: Bearer {demo.ops_token}
+For operators  {demo.origin}/ops in a browser, with the token {demo.ops_token}
 Ctrl-C ends it all.
 """
 

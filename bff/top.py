@@ -20,6 +20,8 @@ from bff.terminal import CommandFailed
 
 PATH: Final = "/ops/api/snapshot"
 EVENTS: Final = 6
+COUNTED_FROM: Final = 10
+"""Windows of fewer calls, such as one in 100 ms, are for spacing: they are full all the time."""
 SHAPES: Final = 5
 _LEVELS: Final = {"well": "bold green", "impaired": "bold yellow", "failing": "bold white on red"}
 _BAR: Final = 20
@@ -153,6 +155,7 @@ def _nexudus(told: Told) -> Table:
             f"{each.count('used'):,} of {each.count('limit'):,}",
         )
         for each in told.parts("budget")
+        if each.count("limit") >= COUNTED_FROM
     ]
     return _table(("space", "Nexudus", "breaker, window", "paused, used", ""), rows)
 

@@ -12,6 +12,7 @@ from bff.ops.record import Recent
 
 FAILING_SHARE: Final = 0.2
 """One request in five: a session makes several, so hardly a member gets through one."""
+MOST_SHARE: Final = 0.5
 FAILING_LEAST: Final = 5
 """Failures that it takes, so that a member alone with one broken upload is no outage."""
 FAILS_SHARE: Final = 0.01
@@ -70,12 +71,12 @@ class Signs:
 
 def verdict(signs: Signs) -> Verdict:
     """The level, the line and its causes, the worst first."""
-    causes = tuple(_causes(signs))
     share = _failing(signs)
     if share is not None:
-        return Verdict(
-            Level.FAILING, f"Members are not served: {_percent(share)} of requests fail", causes
-        )
+        who = "Members" if share >= MOST_SHARE else "Many members"
+        headline = f"{who} are not served: {_percent(share)} of requests fail"
+        return Verdict(Level.FAILING, headline, tuple(_causes(signs)))
+    causes = (*_causes(signs), *_of_requests(signs))
     if not _asked(signs):
         headline = f"Nobody asked for anything for {_quiet_for(signs)}"
         return Verdict(Level.IMPAIRED if causes else Level.QUIET, headline, causes)
@@ -126,7 +127,6 @@ def _causes(signs: Signs) -> Iterator[str]:
     yield from _of_budgets(signs)
     yield from _of_redis(signs)
     yield from _of_processes(signs)
-    yield from _of_requests(signs)
     if signs.refreshes_paused:
         yield f"refreshes are paused by operators ({signs.refreshes_paused})"
 

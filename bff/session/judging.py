@@ -32,5 +32,6 @@ def judged(
     if verdict is Verdict.DEAD:
         return verdict, None
     return verdict, Reading(
-        ask.resource, entry, Outcome.HIT, found.tier, fresh, expires=expires, stands_in=stands_in
-    )
+        ask.resource, entry, Outcome.HIT, found.tier, fresh,
+        expires=expires, ident=ask.ident, stands_in=stands_in,
+    )  # fmt: skip

@@ -123,6 +123,7 @@ class Reading:
     upstream_s: float | None = None
     expires: float = math.inf
     ident: str = ""
+    stands_in: bool = False
 
     @property
     def part(self) -> Part:
@@ -131,8 +132,6 @@ class Reading:
         return Part(
             self.resource.name, self.ident, entry.status, entry.fetched_at, self.outcome, self.tier
         )
-
-    stands_in: bool = False
 
     @property
     def counts_as(self) -> str:

@@ -32,7 +32,7 @@ from tests.support.redis_server import Origin, find_binary
 from tests.support.tls import TestTls
 
 GATEWAYS: Final = ("gateway-a", "gateway-b")
-SCRAPED_EACH: Final = "250ms"
+SCRAPED_EACH: Final = "400ms"
 TERMS: Final = Terms(members=20, latency_ms="2")
 OWN: Final = {
     "BFF_DRAIN_S": "1",
@@ -265,7 +265,7 @@ def run_nginx(
 def _prometheus(
     folder: Path, port: int, targets: list[int]
 ) -> contextlib.AbstractAsyncContextManager[Process]:
-    """With the configuration of the container, scraping and evaluating sixty times as often."""
+    """With the configuration of the container, scraping and evaluating all the time."""
     config = read_yaml(PROMETHEUS / "prometheus.yml")
     config["global"] = {
         "scrape_interval": SCRAPED_EACH,
@@ -284,6 +284,7 @@ def _prometheus(
         f"--config.file={written}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={HOST}:{port}",
+        "--scrape.discovery-reload-interval=100ms",
         "--log.level=warn",
     )
     ready = _answers(f"http://{HOST}:{port}/-/ready")

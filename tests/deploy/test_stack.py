@@ -18,7 +18,7 @@ from deploy.grafana.build import expressions
 from tests.deploy.expressions import selectors
 from tests.deploy.places import HOW_TO_GET_PROMETHEUS, PROMETHEUS_SERVER, alerts, rules
 from tests.deploy.stack import Stack, stack
-from tests.deploy.traffic import JANE, Traffic, bad_day, good_day
+from tests.deploy.traffic import JANE, PACE_S, Traffic, bad_day, good_day
 from tests.e2e.commands import HOST
 from tests.support.gateway import BOOTSTRAP
 from tests.support.nginx import HOW_TO_GET_IT, find_nginx
@@ -34,7 +34,14 @@ NOT_CAUSED = {
     'bff_upstream_refused_total{reason="budget"}': "takes a minute of the documented limits",
 }
 """Selectors of alerts of which no series comes about here, and why."""
-RAISED = ("BffInvalidationsNotHeard", "BffInvalidationsPending", "BffRedisAway", "BffTargetDown")
+RAISED = (
+    "BffBreakerOpen",
+    "BffInvalidationsNotHeard",
+    "BffInvalidationsPending",
+    "BffRedisAway",
+    "BffTargetDown",
+)
+"""Alerts that the bad day brings about, beside the one that needs no time to fire."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,8 +81,8 @@ async def test_prometheus_counts_what_members_asked(running: Stack, traffic: Tra
 
 async def test_on_a_good_day_no_alert_is_even_pending(running: Stack) -> None:
     timed = "BffBootstrapsSlow|BffNexudusSlow|BffEventLoopLate|BffInvalidationsSlow"
-    found = await running.query(f'ALERTS{{alertname!~"{timed}"}}')  # those are for this machine
-    assert [each["metric"]["alertname"] for each in found] == []
+    # Those are for this machine; and one that is late may miss a scrape.
+    assert await missing(running, {f'absent(ALERTS{{alertname!~"{timed}"}})': ""}) == {}
 
 
 async def test_redis_lets_the_gateways_do_what_they_do_and_no_more(running: Stack) -> None:
@@ -144,6 +151,7 @@ async def test_a_gateway_that_is_replaced_is_noticed_by_nobody(
     async def ask() -> None:
         while not over.is_set():
             answers.append((await traffic.ask(BOOTSTRAP, token)).status_code)
+            await asyncio.sleep(PACE_S)
 
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(ask())
@@ -186,8 +194,6 @@ async def test_every_alert_asks_for_what_there_is(running: Stack) -> None:
 async def test_on_a_bad_day_the_right_alerts_come_up(running: Stack) -> None:
     """Pending: they fire after minutes, which promtool plays through."""
     wanted = {f'ALERTS{{alertname="{name}"}}': name for name in RAISED}
-    found = await running.query("ALERTS")
-    print(sorted(each["metric"]["alertname"] for each in found))
     assert await missing(running, wanted) == {}
 
 

@@ -16,6 +16,8 @@ OF_JANE, OF_NOBODY = 101, 999_999
 FAILING = {"kind": "status", "status": 500}
 THROTTLED = {"kind": "status", "status": 409, "retry_after": 1}
 PATIENCE_S = 15.0
+PACE_S = 0.02
+"""Between requests without end: nginx lets an address have a hundred a second."""
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ async def bad_day(traffic: Traffic) -> None:
             for viewer in (JANE, CARLOS):
                 asked = await traffic.ask(related(OF_JANE), await traffic.token(viewer))
                 assert asked.status_code == 200
+                await asyncio.sleep(PACE_S)
     await stack.nexudus.fail(FAILING, path_prefix=PUBLISHED)
     partly = await traffic.ask(BOOTSTRAP, await traffic.token(ANNA))
     assert (partly.status_code, partly.headers["bff-complete"]) == (200, "false")
@@ -101,3 +104,4 @@ async def bad_day(traffic: Traffic) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not await stack.query('bff_upstream_refused_total{reason="breaker"}'):
             await traffic.ask(PROFILES, await traffic.token(ANNA))
+            await asyncio.sleep(PACE_S)

@@ -120,13 +120,14 @@ async def test_the_simulated_nexudus_keeps_its_documented_throttle(shown: Runnin
 
 
 def test_the_figures_are_where_the_screen_says(shown: Running) -> None:
-    found = re.search(r"(http\S+/metrics) .*Authorization: (Bearer \S+)", shown.command.output)
+    found = re.search(r"(http\S+)/ops .* token (\S+)", shown.command.output)
     assert found is not None
-    with httpx.Client(trust_env=False) as client:
-        assert client.get(found[1]).status_code == 401
-        answer = client.get(found[1], headers={"authorization": found[2]})
-    assert answer.status_code == 200
-    assert "bff_" in answer.text
+    with httpx.Client(base_url=found[1], trust_env=False) as client:
+        assert "text/html" in client.get("/ops").headers["content-type"]
+        for path in ("/metrics", "/ops/api/snapshot"):
+            assert client.get(path).status_code == 401
+            answer = client.get(path, headers={"authorization": f"Bearer {found[2]}"})
+            assert answer.status_code == 200, path
 
 
 def test_requests_are_not_logged_unless_asked_for(shown: Running) -> None:

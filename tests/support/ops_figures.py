@@ -163,7 +163,7 @@ def outage(now: float = NOW) -> Snapshot:
         well,
         verdict=Verdict(
             Level.FAILING,
-            "Members are not served: 31% of requests fail",
+            "Many members are not served: 31% of requests fail",
             (
                 "Nexudus fails (acme): breaker open for 4 min; stale answers are served",
                 "Redis is away for 1 of 4 processes: it uses its own cache",

@@ -139,7 +139,7 @@ class Play:
 
     def lose(self) -> None:
         self.store, self.known = {}, set()
-        for process in self.gone:
+        for process in (*self.gone, *self.processes):
             process.arrived = {}
 
     def end(self) -> None:
@@ -166,6 +166,7 @@ STEPS = st.lists(
 
 
 @example([("count", 0, REQUESTS[0], 1), ("tick", 0, True, True), ("lose",)])
+@example([("count", 1, REQUESTS[0], 1), ("tick", 1, True, False), ("lose",), ("kill", 1)])
 @settings(max_examples=300)
 @given(STEPS)
 def test_nothing_counts_twice_and_nothing_is_lost_but_what_the_killed_had_not_told(
