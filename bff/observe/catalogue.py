@@ -163,5 +163,9 @@ CATALOGUE: Final = (
     ),
     Row("bff_resident_bytes", _G, (), "Memory of the worker processes."),
     Row("bff_workers", _G, (), "Worker processes that serve."),
+    Row(
+        "bff_worker_starts", _C, (),
+        "Worker processes that began to serve: more than there are, if some were replaced.",
+    ),
     Row("bff_build_info", _G, ("version", "python"), "1; what is running.", Merge.GREATEST),
 )  # fmt: skip

@@ -52,6 +52,7 @@ class Sampler:
         """Sample from now on. For the lifespan of an application."""
         self._metrics.set("bff_build_info", 1, version, platform.python_version())
         self._metrics.set("bff_workers", 1)
+        self._metrics.count("bff_worker_starts")
         self._task = asyncio.create_task(self._run(), name="sampler")
 
     async def aclose(self) -> None:

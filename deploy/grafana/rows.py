@@ -300,6 +300,7 @@ PROCESSES = Row(
             "Workers and versions",
             (
                 Query("sum by (instance) (bff_workers)", "workers of {{instance}}"),
+                Query("instance:bff_workers_replaced:count", "replaced at {{instance}}"),
                 Query("count by (version) (bff_build_info)", "gateways of {{version}}"),
             ),
             "Two versions for longer than a deployment takes: it has not come to its end.",

@@ -18,6 +18,8 @@ RULE_FILES: Final = tuple(sorted((PROMETHEUS / "rules").glob("*.yml")))
 PROMTOOL: Final = shutil.which("promtool")
 PROMETHEUS_SERVER: Final = shutil.which("prometheus")
 KUBECTL: Final = shutil.which("kubectl")
+OPENSSL: Final = shutil.which("openssl")
+HOW_TO_GET_OPENSSL: Final = "there is no openssl on PATH: apt-get install openssl"
 HOW_TO_GET_PROMETHEUS: Final = "there is no prometheus on PATH: apt-get install prometheus"
 HOW_TO_GET_KUBECTL: Final = "there is no kubectl of 1.27 or newer on PATH: see kubernetes.io/docs"
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import shutil
 import subprocess
 import sys
 from asyncio.subprocess import Process
@@ -23,10 +22,10 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from tests.deploy.front import Ports, client_of, nginx_folder, run_nginx
 from tests.deploy.places import COMPOSE, DEPLOY, PROMETHEUS, PROMETHEUS_SERVER, compose, read_yaml
 from tests.e2e.commands import HOST, environment, free_port
 from tests.support.fleet import Nexudus, Terms
-from tests.support.nginx import find_nginx
 from tests.support.processes import program
 from tests.support.redis_server import Origin, find_binary
 from tests.support.tls import TestTls
@@ -120,9 +119,8 @@ class Stack:
 async def stack(folder: Path) -> AsyncIterator[Stack]:
     """Everything, answering."""
     _prepare(folder)
-    redis_port, nexudus_port, tls_port, plain_port, prometheus_port = (
-        free_port() for _ in range(5)
-    )
+    redis_port, nexudus_port, prometheus_port = (free_port() for _ in range(3))
+    front = Ports(free_port(), free_port(), free_port())
     ports = {name: free_port() for name in GATEWAYS}
     config = folder / "bff.toml"
     text = (folder / "secrets" / "bff.toml").read_text()
@@ -133,16 +131,18 @@ async def stack(folder: Path) -> AsyncIterator[Stack]:
         start = running.enter_async_context
         nexudus = Nexudus(f"http://{HOST}:{nexudus_port}")
         running.push_async_callback(nexudus.aclose)
-        redis, _ = await asyncio.gather(
-            start(_redis(folder, redis_port)), start(_sandbox(folder, nexudus_port))
+        # Prometheus first: whom to scrape it learns some seconds after its start.
+        redis, *_ = await asyncio.gather(
+            start(_redis(folder, redis_port)),
+            start(_sandbox(folder, nexudus_port)),
+            start(_prometheus(folder, prometheus_port, list(ports.values()))),
         )
         await nexudus.throttle(TERMS, enabled=True)
         own = {**OWN, "BFF_CONFIG": str(config), "BFF_UPSTREAM": nexudus.url}
-        *gateways, _ = await asyncio.gather(
-            *(start(_gateway(folder, name, port, own)) for name, port in ports.items()),
-            start(_prometheus(folder, prometheus_port, list(ports.values()))),
+        gateways = await asyncio.gather(
+            *(start(_gateway(folder, name, port, own)) for name, port in ports.items())
         )
-        await start(_nginx(folder, (tls_port, plain_port), list(ports.values())))
+        await start(_nginx(folder, front, list(ports.values())))
         yield Stack(
             folder,
             nexudus,
@@ -150,8 +150,8 @@ async def stack(folder: Path) -> AsyncIterator[Stack]:
                   for name, each in zip(GATEWAYS, gateways, strict=True)),
             redis,
             redis_port,
-            f"https://{HOST}:{tls_port}",
-            await start(_client(f"http://{HOST}:{prometheus_port}")),
+            f"https://{HOST}:{front.tls}",
+            await start(client_of(f"http://{HOST}:{prometheus_port}")),
             tls,
         )  # fmt: skip
 
@@ -214,52 +214,10 @@ def _gateway(
 
 
 def _nginx(
-    folder: Path, ports: tuple[int, int], behind: list[int]
+    folder: Path, ports: Ports, behind: list[int]
 ) -> contextlib.AbstractAsyncContextManager[Process]:
     place = nginx_folder(folder / "nginx", ports, behind, folder / "127.0.0.1.pem")
-    return run_nginx(place, ports[1], folder / "nginx.log")
-
-
-def nginx_folder(place: Path, ports: tuple[int, int], behind: list[int], pem: Path) -> Path:
-    """`/etc/nginx` as the container has it. `ports`: with TLS, and without; `behind`: gateways."""
-    shutil.copytree(DEPLOY / "nginx", place)
-    (place / "tls").mkdir()
-    for name in ("fullchain.pem", "privkey.pem"):
-        shutil.copy(pem, place / "tls" / name)
-    _replace(
-        place / "nginx.conf",
-        {
-            "/tmp/": f"{place}/",
-            "listen 8443 ": f"listen {HOST}:{ports[0]} ",
-            "listen 8080;": f"listen {HOST}:{ports[1]};",
-            # Those of another process cannot be opened where this runs unprivileged.
-            "/dev/stdout": f"{place}/access.log",
-            "/dev/stderr": "stderr",
-        },
-    )
-    addresses = re.findall(r"server (\S+) ", (place / "upstream.conf").read_text())
-    wanted = {old: f"{HOST}:{port}" for old, port in zip(addresses, behind, strict=True)}
-    _replace(place / "upstream.conf", wanted)
-    return place
-
-
-def run_nginx(
-    place: Path, plain_port: int, log: Path
-) -> contextlib.AbstractAsyncContextManager[Process]:
-    """One process, with the configuration in `place`."""
-    binary = find_nginx()
-    assert binary is not None
-    options = ("-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr")
-    command = (binary, *options, "-g", "daemon off; master_process off;")
-
-    async def ready(process: Process) -> bool:
-        with contextlib.suppress(httpx.TransportError):
-            async with _client(f"http://{HOST}:{plain_port}") as client:
-                told = await client.get("/.nginx/health")
-            return told.text == str(process.pid)
-        return False
-
-    return program(command, ready, log=log, env=environment())
+    return run_nginx(place, ports.health, folder / "nginx.log")
 
 
 def _prometheus(
@@ -284,22 +242,16 @@ def _prometheus(
         f"--config.file={written}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={HOST}:{port}",
-        "--scrape.discovery-reload-interval=100ms",
         "--log.level=warn",
     )
     ready = _answers(f"http://{HOST}:{port}/-/ready")
     return program(command, ready, log=folder / "prometheus.log", env=environment())
 
 
-def _client(origin: str = "") -> httpx.AsyncClient:
-    """Without TLS: reading the certificates that are trusted takes longer than a request."""
-    return httpx.AsyncClient(base_url=origin, verify=False, trust_env=False)
-
-
 def _answers(url: str) -> Callable[[Process], Awaitable[bool]]:
     async def ready(_: Process) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            async with _client() as client:
+            async with client_of() as client:
                 return (await client.get(url)).status_code == 200
         return False
 
@@ -310,14 +262,6 @@ def _plain(variables: Mapping[str, str]) -> dict[str, str]:
     """Without the measuring of coverage, which takes time at every start."""
     inherited = environment(variables)
     return {name: text for name, text in inherited.items() if not name.startswith("COVERAGE")}
-
-
-def _replace(path: Path, words: Mapping[str, str]) -> None:
-    text = path.read_text(encoding="utf-8")
-    for old, new in words.items():
-        assert old in text, (path.name, old)
-        text = text.replace(old, new)
-    path.write_text(text, encoding="utf-8")
 
 
 def _secret(secrets: Path, pattern: str) -> str:

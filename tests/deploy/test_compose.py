@@ -14,7 +14,16 @@ import pytest
 
 from bff.serve import HEAD_TIMEOUT_S
 from bff.settings import Settings, load
-from tests.deploy.places import COMPOSE, DEPLOY, PROMETHEUS, compose, read_yaml, seconds
+from tests.deploy.places import (
+    COMPOSE,
+    DEPLOY,
+    HOW_TO_GET_OPENSSL,
+    OPENSSL,
+    PROMETHEUS,
+    compose,
+    read_yaml,
+    seconds,
+)
 
 GATEWAYS = ("gateway-a", "gateway-b")
 NGINX = (DEPLOY / "nginx" / "nginx.conf").read_text(encoding="utf-8")
@@ -24,6 +33,8 @@ UPSTREAM = (DEPLOY / "nginx" / "upstream.conf").read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `prepare` makes."""
+    if OPENSSL is None:
+        pytest.skip(HOW_TO_GET_OPENSSL)
     folder = tmp_path_factory.mktemp("compose") / "secrets"
     subprocess.run([COMPOSE / "prepare", folder], check=True, capture_output=True, timeout=30)
     return folder
@@ -159,6 +170,13 @@ def test_timeouts_nest(secrets: Path) -> None:
     body = re.search(r"client_max_body_size (\d+)m;", NGINX)
     assert body is not None
     assert int(body[1]) * 2**20 > settings.max_body
+
+
+def test_nginx_is_asked_for_its_health_where_it_tells() -> None:
+    listens = re.search(r"listen (127\.0\.0\.1:\d+);", NGINX)
+    assert listens is not None
+    asked = compose()["services"]["nginx"]["healthcheck"]["test"]
+    assert asked[-1] == f"http://{listens[1]}/"
 
 
 def test_redis_fits_into_its_container() -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.deploy.stack import nginx_folder, run_nginx
+from tests.deploy.front import Ports, nginx_folder, run_nginx
 from tests.e2e.commands import HOST, free_port
 from tests.support.nginx import HOW_TO_GET_IT, find_nginx
 from tests.support.tls import TestTls
@@ -90,19 +90,20 @@ async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front
     behind = Behind(free_port())
     async with (
         await asyncio.start_server(behind.serve, HOST, behind.port),
-        nginx_at(folder, [free_port(), behind.port]) as (tls, secure, plain),
+        nginx_at(folder, [free_port(), behind.port]) as (tls, ports),
     ):
         log = folder / "nginx" / "access.log"
-        yield Front(tls, f"https://{HOST}:{secure}", f"http://{HOST}:{plain}", behind, log)
+        secure, plain = f"https://{HOST}:{ports.tls}", f"http://{HOST}:{ports.plain}"
+        yield Front(tls, secure, plain, behind, log)
 
 
 @contextlib.asynccontextmanager
-async def nginx_at(folder: Path, behind: list[int]) -> AsyncIterator[tuple[TestTls, int, int]]:
+async def nginx_at(folder: Path, behind: list[int]) -> AsyncIterator[tuple[TestTls, Ports]]:
     tls = TestTls(folder)
-    ports = (free_port(), free_port())
+    ports = Ports(free_port(), free_port(), free_port())
     place = nginx_folder(folder / "nginx", ports, behind, folder / "127.0.0.1.pem")
-    async with run_nginx(place, ports[1], folder / "output.log"):
-        yield tls, *ports
+    async with run_nginx(place, ports.health, folder / "output.log"):
+        yield tls, ports
 
 
 async def test_a_request_comes_over_http_2_and_goes_on_as_it_is(front: Front) -> None:
@@ -223,10 +224,10 @@ async def test_what_a_gateway_says_of_an_error_is_passed_on(front: Front) -> Non
 
 async def test_without_any_gateway_the_answer_is_a_problem_that_says_when(tmp_path: Path) -> None:
     async with (
-        nginx_at(tmp_path, [free_port(), free_port()]) as (tls, secure, _),
+        nginx_at(tmp_path, [free_port(), free_port()]) as (tls, ports),
         httpx.AsyncClient(verify=tls.client(), trust_env=False) as client,
     ):
-        answer = await client.get(f"https://{HOST}:{secure}/session/bootstrap")
+        answer = await client.get(f"https://{HOST}:{ports.tls}/session/bootstrap")
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["retry-after"] == "5"

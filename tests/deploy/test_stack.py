@@ -6,6 +6,8 @@ Its tests are one story, told in the order in which they stand here: the last on
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from time import monotonic
 
@@ -16,16 +18,24 @@ from redis.exceptions import NoPermissionError
 
 from deploy.grafana.build import expressions
 from tests.deploy.expressions import selectors
-from tests.deploy.places import HOW_TO_GET_PROMETHEUS, PROMETHEUS_SERVER, alerts, rules
+from tests.deploy.places import (
+    HOW_TO_GET_OPENSSL,
+    HOW_TO_GET_PROMETHEUS,
+    OPENSSL,
+    PROMETHEUS_SERVER,
+    alerts,
+    rules,
+)
 from tests.deploy.stack import Stack, stack
 from tests.deploy.traffic import JANE, PACE_S, Traffic, bad_day, good_day
-from tests.e2e.commands import HOST
+from tests.e2e.commands import HOST, children_of
 from tests.support.gateway import BOOTSTRAP
 from tests.support.nginx import HOW_TO_GET_IT, find_nginx
 
 pytestmark = [
     pytest.mark.skipif(find_nginx() is None, reason=HOW_TO_GET_IT),
     pytest.mark.skipif(PROMETHEUS_SERVER is None, reason=HOW_TO_GET_PROMETHEUS),
+    pytest.mark.skipif(OPENSSL is None, reason=HOW_TO_GET_OPENSSL),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
@@ -139,6 +149,13 @@ async def test_pitfall_20_who_may_read_may_not_act(running: Stack) -> None:
         jane = {"authorization": f"Bearer {running.operator_token}"}
         purged = await office.post("/ops/api/purge", headers=jane, json=everything)
     assert purged.json()["everywhere"] is True
+
+
+async def test_a_worker_that_is_killed_is_replaced_and_counted(running: Stack) -> None:
+    killed = children_of(running.gateways[1].process.pid)[0]
+    os.kill(killed, signal.SIGKILL)
+    replaced = "sum(instance:bff_workers_replaced:count) == 1 and sum(bff_workers) == 4"
+    assert await missing(running, {replaced: ""}) == {}
 
 
 async def test_a_gateway_that_is_replaced_is_noticed_by_nobody(
