@@ -49,6 +49,8 @@ simulate: setup-test  ## Monday morning of 2,000 members in virtual time, into d
 lock: setup-test  ## Pin all dependencies anew, with hashes
 	@$(PIP) install pip-tools
 	@$(BIN)/pip-compile -q $(LOCK_FLAGS) -o deploy/requirements.txt pyproject.toml
+	@$(BIN)/pip-compile -q $(LOCK_FLAGS) --extra otel -c deploy/requirements.txt \
+		-o deploy/requirements-otel.txt pyproject.toml
 	@$(BIN)/pip-compile -q $(LOCK_FLAGS) --extra test --extra otel -c deploy/requirements.txt \
 		-o tests/requirements.txt pyproject.toml
 

@@ -8,12 +8,14 @@ that a cluster keeps them on one node and a script may touch several.
 from __future__ import annotations
 
 import enum
+import re
 import string
 from dataclasses import dataclass
 
 LAYOUT = 1
 """Version of the key layout; a process never reads names of another layout."""
 
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.-]*")
 _PLAIN = frozenset((string.ascii_letters + string.digits + "-_.").encode())
 
 
@@ -22,6 +24,8 @@ def escape(text: str) -> str:
 
     Lone surrogates are kept apart from every valid text (`surrogatepass`).
     """
+    if _PLAIN_TEXT.fullmatch(text):
+        return text
     data = text.encode("utf-8", "surrogatepass")
     return "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in data)
 

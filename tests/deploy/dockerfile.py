@@ -60,13 +60,24 @@ class Stage:
 
 
 def read(path: Path) -> list[Stage]:
-    """The stages, in order; what stands before the first FROM is left out."""
+    """The stages, in order; what stands before the first FROM is left out.
+
+    Arguments of a stage are filled in where files are copied, with their defaults.
+    """
     stages: list[Stage] = []
     for each in _instructions(path.read_text(encoding="utf-8")):
         if each.word == "FROM":
             base, *named = each.rest.split()
             stages.append(Stage(base, named[1] if named else ""))
         elif stages:
+            defaults = dict(arg.rest.split("=", 1) for arg in stages[-1].all("ARG"))
+            if each.word == "COPY":
+                rest = re.sub(
+                    r"\$\{(\w+)\}",
+                    lambda named: defaults.get(named[1], named[0]),  # noqa: B023 - used at once
+                    each.rest,
+                )
+                each = Instruction(each.word, rest)  # noqa: PLW2901
             stages[-1].instructions.append(each)
     return stages
 

@@ -109,6 +109,17 @@ def test_everything_that_is_installed_has_a_hash() -> None:
     assert {"--no-deps", "--no-build-isolation"} <= set(own.words)
 
 
+def test_an_image_that_traces_has_the_same_and_what_tracing_needs() -> None:
+    found = {}
+    for name in ("requirements.txt", "requirements-otel.txt"):
+        assert CONTEXT.sent(f"deploy/{name}")
+        lines = (DEPLOY / name).read_text(encoding="utf-8")
+        found[name] = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lines, re.MULTILINE))
+    plain, traced = found["requirements.txt"], found["requirements-otel.txt"]
+    assert plain.items() < traced.items()
+    assert "opentelemetry-sdk" in traced.keys() - plain.keys()
+
+
 def test_it_runs_as_nobody_in_particular() -> None:
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", FINAL.only("USER").rest)
     assert FINAL.only("STOPSIGNAL").rest == "SIGTERM"
