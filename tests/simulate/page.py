@@ -208,7 +208,9 @@ def _made() -> str:
         "over an in-process Redis server that follows the same time; there are no sockets, and "
         "computing takes no time. Only the bus beats less often than in production "
         f"(every {PACE.heartbeat_s:g} s). Nexudus answers after a log-normal delay "
-        f"(`{LATENCY_MS}`: median in ms, sigma). The same seed gives the same trace."
+        f"(`{LATENCY_MS}`: median in ms, sigma). The same seed gives the same trace; what "
+        "comes of it differs by one session start in a thousand or so from run to run, since what "
+        "happens at the same moment has no fixed order."
     )
 
 
