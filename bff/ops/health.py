@@ -16,6 +16,7 @@ from starlette.responses import Response
 from bff.cache.bus import Bus
 from bff.cache.guarded import GuardedStore
 from bff.cache.invalidation import Invalidator
+from bff.cache.tiered import ISOLATED_MAX_AGE_S
 from bff.edge import exchange as exchanges
 from bff.errors import CredentialsError
 from bff.ops.operators import Operators
@@ -89,7 +90,7 @@ class Health:
         checks: dict[str, object] = {
             "serving": ready,
             "store": "used" if self._store.available else "away: served without it",
-            "invalidations": "heard" if self._bus.trusted else "not heard: tier in process is off",
+            "invalidations": self._invalidations(),
             "invalidations_pending": self._invalidator.pending,
         }
         states = self._upstreams.states()
@@ -99,6 +100,13 @@ class Health:
                 checks["spaces"] = dict(states)
         status = "ready" if ready else "starting or stopping"
         return _json(200 if ready else 503, {"status": status, "checks": checks})
+
+    def _invalidations(self) -> str:
+        if self._bus.trusted:
+            return "heard"
+        if self._store.available:
+            return "not heard: tier in process is off"
+        return f"not heard: copies in process are used for {ISOLATED_MAX_AGE_S:g} s at most"
 
     def _is_operator(self, request: Request) -> bool:
         try:

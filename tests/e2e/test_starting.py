@@ -67,7 +67,7 @@ async def test_a_start_without_redis_and_nexudus_serves_what_it_can(
         assert await statuses_of(stage) == (200, 200)
         told = await checks(stage)
         assert told["store"] == "away: served without it"
-        assert told["invalidations"] == "not heard: tier in process is off"
+        assert told["invalidations"] == "not heard: copies in process are used for 5 s at most"
         own_redis.start()
         await until(lambda: redis_is_used(stage))
         assert await statuses_of(stage) == (200, 200)
