@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import httpx
-import structlog
 from redis.asyncio import Redis
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,7 +26,6 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from bff import __version__, configured
-from bff.cache import tags
 from bff.cache.bus import Bus, Listener, LocalBus, RedisBus
 from bff.cache.connect import connect, connect_for_messages
 from bff.cache.envelope import Sealer
@@ -42,7 +40,7 @@ from bff.cache.secrets import Keyring
 from bff.cache.tiered import TieredCache
 from bff.clock import Clock, SystemClock
 from bff.edge.endpoints import Endpoints, Understanding
-from bff.edge.hooks import HookEndpoint
+from bff.edge.hooks import HookEndpoint, dropping
 from bff.edge.middleware import (
     ExchangeMiddleware,
     ProblemMiddleware,
@@ -53,8 +51,6 @@ from bff.edge.openapi import OpenApiEndpoint
 from bff.edge.relay import Relay, RelayBounds
 from bff.edge.respond import Responder
 from bff.edge.routes import Front
-from bff.hooks.events import Affected
-from bff.hooks.receive import WebhookReceiver
 from bff.nexudus.admission import Admission
 from bff.nexudus.budget.budgets import SpaceBudgets
 from bff.nexudus.client import open_pools
@@ -74,10 +70,6 @@ from bff.session.writes import Writes
 from bff.settings import Settings, load
 from bff.shape import DEFAULTS, NamedShapes
 from bff.traced.parts import Parts
-
-log = structlog.get_logger("bff.app")
-
-WEBHOOK_MEMORY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,63 +91,38 @@ def create_app() -> ASGIApp:
 
 def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     """Wire the gateway. Nothing is connected before the lifespan starts."""
-    seams = seams or Seams()
-    clock = seams.clock or SystemClock()
-    parts = Parts(open_tracer(on=settings.traces == "on"))
-    table, keyring = settings.space_table, Keyring(settings.secret_keys)
-    names = [space.name for space in table.spaces]
-    observed = Observed(clock, names)
-    metrics = observed.metrics
-    tiers = _tiers(settings, seams.redis, clock, observed, keyring, parts)
-    client = parts.client(
-        seams.transport or open_pools(settings.max_connections),
+    ground = _Ground.of(settings, seams or Seams())
+    clock, observed, table = ground.clock, ground.observed, settings.space_table
+    tiers = _tiers(ground)
+    client = ground.parts.client(
+        ground.seams.transport or open_pools(settings.max_connections),
         configured.timeouts(settings),
         clock,
         shared=len(table.spaces) > 1,
     )
-    admission = _admission(settings, seams, tiers, clock)
-    observed.admission(admission)
-    fetcher = Fetcher(client, table, admission, deadline_s=settings.deadline_s)
-    session = _session(settings, seams, tiers, fetcher, clock)
-    observed.session(session.reads, session.sharing)
-    reads, responder = session.reads, Responder(tiers.cache, clock, metrics)
-    responder.on_shaped = observed.journal.shape
-    receiver = _receiver(settings, tiers, clock)
-
-    understanding = Understanding(keyring, NamedShapes({**DEFAULTS, **settings.shapes}))
-    endpoints = Endpoints(
-        reads,
-        Bootstrap(reads),
-        responder,
-        understanding,
-        metrics,
-        deadline_s=settings.deadline_s,
+    admission = _admission(ground, tiers)
+    session = _session(
+        ground, tiers, Fetcher(client, table, admission, deadline_s=settings.deadline_s)
     )
-    operated = Operated(
-        configured.operators(settings),
-        Watched(
-            tiers.process, tiers.cache, tiers.flights, tiers.invalidator, tiers.bus,
-            admission, session.landings, reads, session.sharing,
-        ),
-        OperatorTerms(
-            table, understanding, settings.deadline_s, settings.log_level, logs.set_level
-        ),
-        observed,
-        clock,
-    )  # fmt: skip
+    understanding = Understanding(ground.keyring, NamedShapes({**DEFAULTS, **settings.shapes}))
+    endpoints = _endpoints(ground, tiers, session, understanding)
+    operated = _operated(ground, tiers, session, admission, understanding)
     operated.hears(endpoints)
     bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
-    relay = Relay(client, reads, session.writes, keyring, admission, bounds)
+    relay = Relay(client, session.reads, session.writes, ground.keyring, admission, bounds)
     health = Health(
-        tiers.store, tiers.bus, tiers.invalidator, States(admission, names), operated.operators
-    )
+        tiers.store, tiers.bus, tiers.invalidator,
+        States(admission, ground.names), operated.operators,
+    )  # fmt: skip
+    secrets = {name: settings.webhook_secret_for(name) for name in ground.names}
+    receiver = dropping(secrets, tiers.store, tiers.invalidator, clock)
     hook = HookEndpoint(receiver, table)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         """Start inner before outer; stop in reverse."""
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(parts.sending())
+            await stack.enter_async_context(ground.parts.sending())
             observed.sampler.start(__version__)
             stack.push_async_callback(observed.sampler.aclose)
             stack.push_async_callback(tiers.store.aclose)
@@ -168,7 +135,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             stack.push_async_callback(tiers.leadership.aclose)
             stack.push_async_callback(session.landings.aclose)
             stack.push_async_callback(tiers.flights.aclose)
-            await session.sharing.start(names)
+            await session.sharing.start(ground.names)
             stack.push_async_callback(session.sharing.aclose)
             stack.push_async_callback(receiver.aclose)
             stack.push_async_callback(session.writes.aclose)
@@ -187,19 +154,49 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         ],
         middleware=[
             Middleware(
-                ExchangeMiddleware, clock, metrics, observed.journal.problem, settings.log_sample
+                ExchangeMiddleware, clock, observed.metrics,
+                observed.journal.problem, settings.log_sample,
             ),
-            *parts.layers(),
+            *ground.parts.layers(),
             *configured.cors(settings),
             Middleware(ProblemMiddleware),
             Middleware(SpaceMiddleware, table),
         ],
         exception_handlers={HTTPException: problem_of_routing},
         lifespan=lifespan,
-    )
+    )  # fmt: skip
     # A redirect would name the Host that the caller sent, which may be anybody's.
     app.router.redirect_slashes = False
     return app
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What everything else stands on."""
+
+    settings: Settings
+    seams: Seams
+    clock: Clock
+    chance: random.Random
+    parts: Parts
+    keyring: Keyring
+    names: tuple[str, ...]
+    observed: Observed
+
+    @classmethod
+    def of(cls, settings: Settings, seams: Seams) -> _Ground:
+        clock = seams.clock or SystemClock()
+        names = tuple(space.name for space in settings.space_table.spaces)
+        return cls(
+            settings,
+            seams,
+            clock,
+            seams.chance or random.SystemRandom(),
+            Parts(open_tracer(on=settings.traces == "on")),
+            Keyring(settings.secret_keys),
+            names,
+            Observed(clock, names),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,21 +210,14 @@ class _Tiers:
     bus: Bus
     leadership: Leadership
     process: str
-    parts: Parts
 
 
-def _tiers(
-    settings: Settings,
-    redis: Redis | None,
-    clock: Clock,
-    observed: Observed,
-    keyring: Keyring,
-    parts: Parts,
-) -> _Tiers:
+def _tiers(ground: _Ground) -> _Tiers:
+    settings, clock, parts = ground.settings, ground.clock, ground.parts
     url = settings.redis_url.get_secret_value()
     process = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
     remote = RemoteStore(
-        redis or connect(url),
+        ground.seams.redis or connect(url),
         KeySpace(settings.redis_prefix),
         process=process,
         timeout_s=settings.redis_timeout_ms / 1000,
@@ -238,20 +228,19 @@ def _tiers(
         parts.flights(settings.max_waiting),
     )
 
-    observed.tiers(store, memory, flights)
+    ground.observed.tiers(store, memory, flights)
     invalidator = Invalidator(store, memory, flights)
-    sealer = Sealer(keyring, os.urandom)
+    sealer = Sealer(ground.keyring, os.urandom)
     cache = parts.cache(store, memory, sealer, clock, settings.l1_max_age_s, settings.stand_in_s)
     bus: Bus = LocalBus()
     leadership: Leadership = LocalLeadership()
     if not settings.embedded:
         listener = Listener(apply=invalidator.apply, lost=invalidator.lost)
-        names = [space.name for space in settings.space_table.spaces]
-        bus = shared = RedisBus(connect_for_messages(url), remote, names, listener, clock)
+        bus = shared = RedisBus(connect_for_messages(url), remote, ground.names, listener, clock)
         leadership = RedisLeadership(store, shared, clock)
     cache.bus = invalidator.bus = bus
-    observed.bus(bus, invalidator)
-    return _Tiers(store, cache, flights, invalidator, bus, leadership, process, parts)
+    ground.observed.bus(bus, invalidator)
+    return _Tiers(store, cache, flights, invalidator, bus, leadership, process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,60 +253,74 @@ class _Session:
     writes: Writes
 
 
-def _session(
-    settings: Settings, seams: Seams, tiers: _Tiers, fetcher: Fetcher, clock: Clock
-) -> _Session:
+def _session(ground: _Ground, tiers: _Tiers, fetcher: Fetcher) -> _Session:
+    settings, clock = ground.settings, ground.clock
     landings = Landings(
         tiers.cache, tiers.invalidator, fetcher.fetch, configured.policies(settings), clock
     )
     crossing = Crossing(tiers.cache, landings, tiers.leadership, within_s=settings.deadline_s)
     terms = Terms(settings.stale_patience_s, settings.refreshes)
     reads = Reads(tiers.cache, tiers.flights, landings, crossing, terms)
-    sharing = _sharing(settings, seams, tiers, reads, clock)
+    sharing = _sharing(ground, tiers, reads)
     landings.scope_of = sharing.scope_of
+    ground.observed.session(reads, sharing)
     writes = Writes(reads, tiers.invalidator, fetcher.listed_by, clock)
     return _Session(landings, reads, sharing, writes)
 
 
-def _sharing(
-    settings: Settings, seams: Seams, tiers: _Tiers, reads: Reads, clock: Clock
-) -> Sharing:
-    chance = seams.chance or random.SystemRandom()
-    sampling = Sampling(settings.sentinel_rate, chance.random)
-    sharing = Sharing(tiers.store, tiers.invalidator, reads, sampling, clock)
-    if settings.related_scope == "token":
-        sharing.set_by_hand(space.name for space in settings.space_table.spaces)
+def _sharing(ground: _Ground, tiers: _Tiers, reads: Reads) -> Sharing:
+    sampling = Sampling(ground.settings.sentinel_rate, ground.chance.random)
+    sharing = Sharing(tiers.store, tiers.invalidator, reads, sampling, ground.clock)
+    if ground.settings.related_scope == "token":
+        sharing.set_by_hand(ground.names)
     reads.on_shared_hit = sharing.sample
     tiers.invalidator.on_applied = sharing.heard
     return sharing
 
 
-def _admission(settings: Settings, seams: Seams, tiers: _Tiers, clock: Clock) -> Admission:
-    names = [space.name for space in settings.space_table.spaces]
+def _endpoints(
+    ground: _Ground, tiers: _Tiers, session: _Session, understanding: Understanding
+) -> Endpoints:
+    responder = Responder(tiers.cache, ground.clock, ground.observed.metrics)
+    responder.on_shaped = ground.observed.journal.shape
+    return Endpoints(
+        session.reads,
+        Bootstrap(session.reads),
+        responder,
+        understanding,
+        ground.observed.metrics,
+        deadline_s=ground.settings.deadline_s,
+    )
+
+
+def _operated(
+    ground: _Ground,
+    tiers: _Tiers,
+    session: _Session,
+    admission: Admission,
+    understanding: Understanding,
+) -> Operated:
+    settings = ground.settings
+    watched = Watched(
+        tiers.process, tiers.cache, tiers.flights, tiers.invalidator, tiers.bus,
+        admission, session.landings, session.reads, session.sharing,
+    )  # fmt: skip
+    terms = OperatorTerms(
+        settings.space_table, understanding, settings.deadline_s, settings.log_level, logs.set_level
+    )
+    return Operated(configured.operators(settings), watched, terms, ground.observed, ground.clock)
+
+
+def _admission(ground: _Ground, tiers: _Tiers) -> Admission:
     budget = SpaceBudgets(
-        configured.budget(settings), names, tiers.store.run, process=tiers.process, clock=clock
+        configured.budget(ground.settings),
+        ground.names,
+        tiers.store.run,
+        process=tiers.process,
+        clock=ground.clock,
     )
-    chance = seams.chance or random.SystemRandom()
-    return tiers.parts.admission(budget, configured.admission(settings), clock, chance.random)
-
-
-def _receiver(settings: Settings, tiers: _Tiers, clock: Clock) -> WebhookReceiver:
-    async def once(space: str, digest: str) -> bool:
-        return await tiers.store.remember(space, f"webhook-{digest}", WEBHOOK_MEMORY_S)
-
-    async def invalidate(space: str, affected: Affected) -> None:
-        dropped = {tags.user(u) for u in affected.users}
-        dropped |= {tags.coworker(c) for c in affected.coworkers}
-        await tiers.invalidator.invalidate(space, frozenset(dropped), "webhook")
-
-    def report(space: str, affected: Affected, error: Exception) -> None:
-        log.error("webhook_failed", space=space, affected=repr(affected), reason=str(error))
-
-    spaces = settings.space_table.spaces
-    return WebhookReceiver(
-        {space.name: settings.webhook_secret_for(space.name) for space in spaces},
-        once=once,
-        invalidate=invalidate,
-        report=report,
-        clock=clock,
+    admission = ground.parts.admission(
+        budget, configured.admission(ground.settings), ground.clock, ground.chance.random
     )
+    ground.observed.admission(admission)
+    return admission

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from bff.cache import tags
+from bff.cache.guarded import GuardedStore
+from bff.cache.invalidation import Invalidator
+from bff.clock import Clock
 from bff.edge import exchange as exchanges
 from bff.errors import Overloaded, UnknownHost
+from bff.hooks.events import Affected
 from bff.hooks.receive import WebhookReceiver, read_body
 from bff.spaces import SpaceTable
+
+log = structlog.get_logger("bff.hooks")
 
 ROUTE = "/hooks/nexudus"
 BODIES = 64
 """Read at once at most: whoever sends one may be anybody until it is whole."""
+MEMORY_S: Final = 86_400.0
+"""How long a delivery is remembered, so that the same one is not heeded twice."""
+
+
+def dropping(
+    secrets: Mapping[str, bytes], store: GuardedStore, invalidator: Invalidator, clock: Clock
+) -> WebhookReceiver:
+    """A receiver whose webhooks drop what they are about; `secrets` by space."""
+
+    async def once(space: str, digest: str) -> bool:
+        return await store.remember(space, f"webhook-{digest}", MEMORY_S)
+
+    async def invalidate(space: str, affected: Affected) -> None:
+        dropped = {tags.user(u) for u in affected.users}
+        dropped |= {tags.coworker(c) for c in affected.coworkers}
+        await invalidator.invalidate(space, frozenset(dropped), "webhook")
+
+    def report(space: str, affected: Affected, error: Exception) -> None:
+        log.error("webhook_failed", space=space, affected=repr(affected), reason=str(error))
+
+    return WebhookReceiver(secrets, once=once, invalidate=invalidate, report=report, clock=clock)
 
 
 class HookEndpoint:
