@@ -10,6 +10,8 @@ from bff.operating import Told, ask
 from bff.terminal import CommandFailed
 
 PATH: Final = "/ops/api/explain"
+_OWN: Final = "own"
+"""How the gateway says that a request is about itself."""
 _RULES: Final = "docs/architecture.md#cache-rules"
 
 
@@ -73,7 +75,8 @@ def _served(told: Told) -> Iterator[str | Rows]:
 
 def _foreseen(told: Told) -> Iterator[str | Rows]:
     request, answer = told.part("request"), told.part("answer")
-    status = answer.text("status") or "as Nexudus answers"
+    who = "the gateway itself" if request.text("route") == _OWN else "Nexudus"
+    status = answer.text("status") or f"as {who} answers"
     yield f"{request.text('method')} {request.text('path')}: {status}"
     yield answer.text("sentence")
     if answer.text("rule_text"):

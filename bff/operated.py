@@ -88,7 +88,10 @@ class Operated:
         self.operators: Final = Operators(operators, audit)
         controls = Controls(log_level=terms.log_level)
         self.fleet: Final = Fleet(watched.cache.store, watched.process, clock, controls)
-        self.trail: Final = Trail(clock, watched.process, watched.sharing.is_demoted)
+        reads = watched.reads
+        self.trail: Final = Trail(
+            clock, watched.process, watched.sharing.is_demoted, lambda: reads.refreshes_paused
+        )
         self.reporter: Final = self._reporter()
         self.fleet.answer = self.trail.told
         self.fleet.on_controls.append(obeying(watched.reads, terms.set_level))

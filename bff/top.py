@@ -21,7 +21,8 @@ from bff.terminal import CommandFailed
 PATH: Final = "/ops/api/snapshot"
 EVENTS: Final = 6
 COUNTED_FROM: Final = 10
-"""Windows of fewer calls, such as one in 100 ms, are for spacing: they are full all the time."""
+"""Windows of fewer calls, such as one in 100 ms, are for spacing: they are full all the time. As in
+`bff.ops.verdict`, which a command does not import: it would load the gateway with it."""
 SHAPES: Final = 5
 _LEVELS: Final = {"well": "bold green", "impaired": "bold yellow", "failing": "bold white on red"}
 _BAR: Final = 20
@@ -81,7 +82,7 @@ def _lines(told: Told) -> Iterator[RenderableType]:
     )
     for cause in verdict.texts("causes"):
         yield Text(f"  - {cause}")
-    scope = "all processes" if told.flag("fleet") else "this process only: Redis is away"
+    scope = "all processes" if told.flag("fleet") else "the answering process only"
     yield Text(f"{place}, last hour, {scope}", "dim")
     yield Text("")
     yield _key_figures(told)

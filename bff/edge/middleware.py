@@ -59,6 +59,7 @@ class ExchangeMiddleware:
         self._metrics = metrics
         self._failed = failed
         self._sample = log_sample
+        self._is_refused = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -98,9 +99,15 @@ class ExchangeMiddleware:
         exchange.counted = True
         took_s = self._clock.monotonic() - exchange.started
         space, route = exchanges.space_name(exchange), exchange.route
-        self._metrics.request(route, space, exchange.status, took_s, exchange.bytes_down)
-        if exchange.problem:
-            self._metrics.count("bff_problems", exchange.problem)
+        try:
+            self._metrics.request(route, space, exchange.status, took_s, exchange.bytes_down)
+            if exchange.problem:
+                self._metrics.count("bff_problems", exchange.problem)
+        except OSError:
+            # Members have their answers, counted or not.
+            if not self._is_refused:
+                self._is_refused = True
+                log.exception("not_counted")
         if exchange.status >= 500:
             at, kind = self._clock.wall(), exchange.problem
             self._failed(ProblemSeen(at, space, route, exchange.status, kind, exchange.request_id))

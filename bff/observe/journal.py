@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MOST_EVENTS: Final = 256
 MOST_PROBLEMS: Final = 64
 MOST_SHAPES: Final = 64
 SHAPE_TEXT: Final = 200
+"""Characters of a shape that are kept."""
+OTHER_SHAPE: Final = "~other"
+"""Stands for every shape whose text may be something else; no shape is written so."""
+
+# Members' names at Nexudus are words with hardly a number among them, of 23 letters at most. What
+# is no such word is a token by accident rather: a JWT (each of its first parts begins with `eyJ`),
+# hexadecimal digits, base64, an e-mail, a number. What remains are secrets that look like a word:
+# a password or somebody's name without a space, and one random token of letters in a hundred, if it
+# is shorter than 40 characters.
+_FIELD: Final = re.compile(r"(?!eyJ)(?=.{1,39}\Z)[A-Za-z][A-Za-z_]*[0-9]{0,3}[A-Za-z_]*")
 
 
 class EventKind(enum.Enum):
@@ -58,6 +70,18 @@ class ShapeUse:
     saved: int
 
 
+@lru_cache(maxsize=256)
+def tellable(shape: str) -> str:
+    """A canonical shape, or the configured name of one (`@name`), as operators may be shown it.
+
+    Anybody may write anything as a shape: what is not made of field names is OTHER_SHAPE.
+    """
+    fields = (each.removesuffix("[]") for path in shape.split(",") for each in path.split("."))
+    if not shape or shape.startswith("@") or all(map(_FIELD.fullmatch, fields)):
+        return shape[:SHAPE_TEXT]
+    return OTHER_SHAPE
+
+
 class Journal:
     """Kept in process until it is taken; when there is too much, the oldest go."""
 
@@ -84,7 +108,7 @@ class Journal:
 
         Of so many different shapes that there is no room, the later ones are not counted.
         """
-        key = (space, shape[:SHAPE_TEXT])
+        key = (space, tellable(shape))
         known = self._shapes.get(key)
         if known is None:
             if len(self._shapes) >= MOST_SHAPES:

@@ -6,17 +6,16 @@ there, and whichever is asked answers for all. Without it a process answers for 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, Literal
 
+import structlog
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -25,16 +24,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.metrics_core import Metric
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind, Merge, Row
+from bff.observe.shared_files import DIRECTORY, make_room
+from bff.observe.together import Together
 
-DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
-STEADY: Final = "steady"
-"""Whose server is `bff serve` has what ended workers counted put together under a lock of this."""
+log = structlog.get_logger("bff.metrics")
 
 Series = tuple[str, tuple[str, ...]]
 """A metric's name and the values of its labels."""
@@ -91,13 +87,16 @@ def _merge(row: Row) -> str:
 
 
 class Count:
-    """One series of a counter. `value`: what this process counted, not all of it written yet."""
+    """One series of a counter. `value`: what this process counted, not all of it written yet.
+
+    Nothing is written before `write_to` says where.
+    """
 
     __slots__ = ("_due", "_is_due", "_write", "_written", "value")
 
-    def __init__(self, write: Callable[[float], None], due: deque[Count]) -> None:
+    def __init__(self, due: deque[Count]) -> None:
         self.value = 0.0
-        self._write = write
+        self._write: Callable[[float], None] | None = None
         self._written = 0.0
         self._due = due
         self._is_due = False
@@ -112,40 +111,56 @@ class Count:
     def add_now(self) -> None:
         """One more, written at once."""
         self.value += 1
-        self._written += 1
-        self._write(1)
+        if self._write is not None:
+            self._written += 1
+            self._write(1)
+
+    def write_to(self, write: Callable[[float], None]) -> None:
+        """From now on, and what was counted before."""
+        self._write = write
+        self.write()
 
     def write(self) -> None:
         """What was added: for one thread at a time."""
         # In this order: what is added from here on makes it due again.
         self._is_due = False
-        value = self.value
-        self._write(value - self._written)
-        self._written = value
+        if self._write is not None:
+            value = self.value
+            self._write(value - self._written)
+            self._written = value
 
 
 class Times:
-    """One series of a histogram. `counts`: of this process, by bucket, not cumulative."""
+    """One series of a histogram. `counts`: of this process, by bucket, not cumulative.
+
+    What is observed before `write_to` says where is not written.
+    """
 
     __slots__ = ("_write", "counts", "total")
 
-    def __init__(self, write: Callable[[float], None]) -> None:
+    def __init__(self) -> None:
         self.counts = [0] * len(_LE)
         self.total = 0.0
-        self._write = write
+        self._write: Callable[[float], None] | None = None
 
     def add(self, seconds: float) -> None:
         """One more observation."""
         self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
         self.total += seconds
-        self._write(seconds)
+        if self._write is not None:
+            self._write(seconds)
+
+    def write_to(self, write: Callable[[float], None]) -> None:
+        """From now on."""
+        self._write = write
 
 
 class Metrics:
     """The catalogue's metrics. Not thread-safe, but for `render`: one event loop owns it.
 
     `refresh` is called before gauges are read. What is counted is written at `flush`, because one
-    write costs as much as ten additions where several processes count together.
+    write costs as much as ten additions where several processes count together. A series for which
+    the shared files have no room is counted by this process alone, until `settle` finds some.
     """
 
     def __init__(self) -> None:
@@ -163,11 +178,16 @@ class Metrics:
         self._times: dict[Series, Times] = {}
         self._gauges: dict[Series, float] = {}
         self._requests: dict[tuple[str, str, int], tuple[Count, Times, Count]] = {}
+        self._shown: dict[Series, Gauge] = {}
+        self._waiting: deque[tuple[Count | Times, str, tuple[str, ...]]] = deque()
+        self._is_refused = False
         for row in CATALOGUE:
             if row.kind is not Kind.GAUGE:
-                self._families[row.name] = self._family(row)
-                if not row.labels:
-                    self._begun(row)
+                if row.labels:
+                    self._families[row.name] = self._family(row)
+                else:
+                    # 0 from the begin, not absent until it is counted.
+                    (self.counter if row.kind is Kind.COUNTER else self.times)(row.name)
 
     def counter(self, name: str, *labels: str) -> Count:
         """One series of a counter, for those who count often."""
@@ -187,13 +207,16 @@ class Metrics:
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """What a gauge of the catalogue is now."""
-        family = self._families.get(name)
-        if family is None:
-            # Not before there is a value: other processes' least would be 0 until then.
-            family = self._families[name] = self._family(_ROWS[name])
-        assert isinstance(family, Gauge)
         self._gauges[name, labels] = value
-        (family.labels(*labels) if labels else family).set(value)
+        try:
+            # Not before there is a value: other processes' least would be 0 until then.
+            shown = self._shown.get((name, labels)) or self._child(name, labels)
+        except OSError as error:
+            self._refused(error)
+            return
+        assert isinstance(shown, Gauge)
+        self._shown[name, labels] = shown
+        shown.set(value)
 
     def request(self, route: str, space: str, status: int, took_s: float, sent: int) -> None:
         """One request is over, of whose answer `sent` bytes of body went out."""
@@ -216,6 +239,13 @@ class Metrics:
         with self._flushing:
             while self._due:
                 self._due.popleft().write()
+
+    def settle(self) -> None:
+        """Room, if there is some by now, for those series that had none: now and then."""
+        waiting = self._waiting
+        # No more than one in vain: another one is the first next time.
+        if waiting and all(self._placed(*waiting.popleft()) for _ in range(len(waiting))):
+            self._is_refused = False
 
     def counted(self) -> Mapping[Series, float]:
         """What this process alone counted since it began, by the names of the catalogue.
@@ -247,7 +277,7 @@ class Metrics:
         if not self._directory:
             return generate_latest(self._registry)
         together = CollectorRegistry()
-        together.register(_Together(Path(self._directory)))
+        together.register(Together(Path(self._directory)))
         return generate_latest(together)
 
     def _family(self, row: Row) -> Counter | Gauge | Histogram:
@@ -261,59 +291,40 @@ class Metrics:
             case Kind.HISTOGRAM:
                 return Histogram(*given, registry=self._registry, buckets=LATENCY_BUCKETS_S)
 
-    def _begun(self, row: Row) -> None:
-        """One without labels is 0 from the begin, not absent until it is counted."""
-        (self.counter if row.kind is Kind.COUNTER else self.times)(row.name)
-
     def _created_count(self, name: str, labels: tuple[str, ...]) -> Count:
-        family = self._families[name]
-        assert isinstance(family, Counter)
-        child = family.labels(*labels) if labels else family
-        created = self._counts[name, labels] = Count(child.inc, self._due)
+        self._placed(created := Count(self._due), name, labels)
+        self._counts[name, labels] = created
         return created
 
     def _created_times(self, name: str, labels: tuple[str, ...]) -> Times:
-        family = self._families[name]
-        assert isinstance(family, Histogram)
-        child = family.labels(*labels) if labels else family
-        created = self._times[name, labels] = Times(child.observe)
+        self._placed(created := Times(), name, labels)
+        self._times[name, labels] = created
         return created
 
-
-class _Together(Collector):
-    """What all processes have written into a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def collect(self) -> Iterable[Metric]:
-        for pid in self._gone():
-            with suppress(FileNotFoundError):  # another process was faster
-                mark_process_dead(pid, str(self._directory))  # type: ignore[no-untyped-call]
-        with (self._directory / STEADY).open("a") as steady:
-            fcntl.flock(steady, fcntl.LOCK_SH)
-            # One that is being made is empty for a moment, and cannot be read.
-            files = [str(path) for path in self._directory.glob("*.db") if _size(path)]
-            merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-            return merged
-
-    def _gone(self) -> set[int]:
-        """The processes that have gauges, and are no more."""
-        owners = {path.stem.rpartition("_")[2] for path in self._directory.glob("gauge_live*_*.db")}
-        return {int(pid) for pid in owners if pid.isdecimal() and not _lives(int(pid))}
-
-
-def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    def _placed(self, series: Count | Times, name: str, labels: tuple[str, ...]) -> bool:
+        """Whether it is written from now on; it waits if not."""
+        try:
+            child = self._child(name, labels)
+        except OSError as error:
+            self._refused(error)
+            self._waiting.append((series, name, labels))
+            return False
+        assert not isinstance(child, Gauge)
+        with self._flushing:
+            series.write_to(child.inc if isinstance(child, Counter) else child.observe)
         return True
-    return True
+
+    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+        row = _ROWS[name]
+        if self._directory:
+            kind = f"gauge_{_MODES[row.merge]}" if row.kind is Kind.GAUGE else row.kind.value
+            make_room(Path(self._directory) / f"{kind}_{os.getpid()}.db")
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = self._family(row)
+        return family.labels(*labels) if labels else family
+
+    def _refused(self, error: OSError) -> None:
+        if not self._is_refused:
+            self._is_refused = True
+            log.error("metrics_refused", reason=error.strerror or str(error))

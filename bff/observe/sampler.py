@@ -1,6 +1,7 @@
 """What is counted and measured, written now and then: who is scraped has what others have written.
 
-Gauges are set once a second, and whenever somebody asks this process for them.
+Gauges are set once a second, and whenever somebody asks this process for them. What fails is told
+of, and tried again.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from bff.clock import Clock
 from bff.observe.metrics import Metrics
+
+log = structlog.get_logger("bff.metrics")
 
 EVERY_S: Final = 1.0
 TICK_S: Final = 0.1
 """How old counts may be; and a loop that is busy for longer than this is noticed."""
 LATELY: Final = 15
 """Seconds that the loop's lag is told of: a usual interval between two scrapes."""
+TOLD_S: Final = 60.0
+"""Between two lines about errors of the same type."""
 _STATM: Final = Path("/proc/self/statm")
 
 
@@ -34,6 +41,7 @@ class Sampler:
         self._clock = clock
         self._probes: list[Callable[[], None]] = []
         self._lags: deque[float] = deque([0.0], maxlen=LATELY)
+        self._told: dict[type[Exception], float] = {}
         self._task: asyncio.Task[None] | None = None
         metrics.refresh = self.sample
         self.probe(self._process)
@@ -44,9 +52,9 @@ class Sampler:
         probe()
 
     def sample(self) -> None:
-        """Set every gauge."""
+        """Set every gauge, but those whose probe fails."""
         for probe in self._probes:
-            probe()
+            self._tried(probe)
 
     def start(self, version: str) -> None:
         """Sample from now on. For the lifespan of an application."""
@@ -58,7 +66,7 @@ class Sampler:
     async def aclose(self) -> None:
         """Sample no more."""
         self._metrics.set("bff_workers", 0)
-        self._metrics.flush()
+        self._tried(self._metrics.flush)
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -70,9 +78,19 @@ class Sampler:
                 before = self._clock.monotonic()
                 await self._clock.sleep(TICK_S)
                 latest = max(latest, self._clock.monotonic() - before - TICK_S)
-                self._metrics.flush()
+                self._tried(self._metrics.flush)
             self._lags.append(latest)
+            self._tried(self._metrics.settle)
             self.sample()
+
+    def _tried(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:
+            now, told = self._clock.monotonic(), self._told.get(type(error))
+            if told is None or now - told >= TOLD_S:
+                self._told[type(error)] = now
+                log.exception("sample_failed")
 
     def _process(self) -> None:
         self._metrics.set("bff_loop_lag_seconds", max(self._lags))

@@ -15,7 +15,7 @@ from bff.errors import Overloaded, ParameterError, StoreUnavailable, UnknownRequ
 from bff.ops.audit import DONE, PENDING, Deed
 from bff.ops.bodies import MAX_QUESTION, json_answer, json_object, named_space
 from bff.ops.explain import Explainer
-from bff.ops.fleet import LOG_LEVEL, REFRESHES_PAUSED, Controls
+from bff.ops.fleet import LOG_LEVEL, REFRESHES_PAUSED, Controls, takes_nothing
 from bff.ops.operators import Operators, Role, operator_of
 from bff.ops.purging import carry_out, read_purge
 from bff.ops.questions import read_question
@@ -167,8 +167,8 @@ class Actions:
                     told = None
             if told is None:
                 raise UnknownRequest(
-                    "No process that answers remembers this request: each remembers its latest "
-                    f"{KEPT:,} requests to cached routes, until it ends."
+                    "No process that answers remembers this request: each remembers the latest "
+                    f"{KEPT:,} of members to cached routes, and some that failed, until it ends."
                 )
             deed.outcome = DONE
         return json_answer(told)
@@ -179,6 +179,12 @@ def _deed(request: Request, action: str, space: str, what: str) -> Deed:
 
 
 def _away(error: StoreUnavailable) -> Overloaded:
+    if takes_nothing(error):
+        return Overloaded(
+            f"Redis takes nothing (full, or read-only: {error}), so that no other process would "
+            "hear of it: try again once it does.",
+            retry_after_s=2,
+        )
     return Overloaded(
         f"The shared store is away ({error}), and with it the way to the other processes: try "
         "again once it is back.",

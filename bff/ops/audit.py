@@ -60,7 +60,9 @@ class Audit:
             self.tell(deed)
 
     def tell(self, deed: Deed) -> None:
-        """Write it down."""
+        """Write it down. What was refused is no event of the time line: whoever may only look could
+        push out all others with it.
+        """
         log.warning(
             "operator_action",
             operator=deed.operator,
@@ -69,5 +71,5 @@ class Audit:
             what=deed.what,
             outcome=deed.outcome,
         )
-        if not deed.quiet:
+        if not deed.quiet and deed.outcome != REFUSED:
             self._note(deed.space, str(deed))

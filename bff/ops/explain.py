@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from bff.clock import Clock
 from bff.edge.compression import negotiate
+from bff.edge.conditional import matches
 from bff.edge.endpoints import BOOTSTRAP_PARAMETERS, LIST_PARAMETERS, Asked, Understanding
 from bff.edge.headers_in import combined
 from bff.edge.problems import problem_for
@@ -14,9 +17,10 @@ from bff.edge.respond import Finished, RepresentationKey
 from bff.edge.target import BOOTSTRAP_PATH, coworker_id
 from bff.errors import CredentialsError, RequestError
 from bff.nexudus.admission import Admission
+from bff.nexudus.budget.contract import Spending
 from bff.ops import outlook, telling
 from bff.ops.outlook import Conditions, Outlook
-from bff.ops.questions import Question, Routed, route
+from bff.ops.questions import OWN, Question, Routed, route
 from bff.ops.telling import Json
 from bff.resources import PROFILES
 from bff.session.examine import Examined, Examiner
@@ -41,14 +45,18 @@ class Surroundings:
 
     def of(self, space: str) -> Conditions:
         """Whether Nexudus would be asked."""
-        breaker = self._admission.standing(space)
-        paused_s = self._admission.budget.standing(space).paused_s
+        breaker, budget = self._admission.standing(space), self._admission.budget
+        standing, patience_s = budget.standing(space), BEGUN * self._deadline_s
+        full = [each for each in standing.windows if _is_full(each, standing.factor, patience_s)]
         return Conditions(
             breaker.state,
             breaker.wait_s,
-            paused_s,
+            standing.paused_s,
             self._reads.refreshes_paused,
-            BEGUN * self._deadline_s,
+            patience_s,
+            spent=_named(each for each in full if not each.writes_only),
+            spent_for_writes=_named(full),
+            short=budget.is_short(space),
         )
 
     def told(self, space: str) -> Json:
@@ -70,6 +78,18 @@ class Surroundings:
             ],
             "budget_shared": standing.shared,
         }
+
+
+def _is_full(window: Spending, factor: float, patience_s: float) -> bool:
+    """Whether another call may have to wait for longer than `patience_s`."""
+    allowed = max(1, math.floor(window.limit.calls * factor))
+    return window.limit.window_s > patience_s and window.used >= allowed
+
+
+def _named(windows: Iterable[Spending]) -> str:
+    return ", ".join(
+        f"{each.used} of {each.limit}{' writes' if each.writes_only else ''}" for each in windows
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,8 @@ class Explainer:
             routed = await route(question, self.table, self._clock.monotonic())
         except RequestError as error:
             return self._told(question, "", _refusal(error), {})
+        if routed.own:
+            return self._told(question, "", outlook.own(), {"route": OWN})
         space = routed.exchange.space
         if isinstance(space, RequestError):  # the front asks for it before anything else
             return self._told(question, "", _refusal(space), {})
@@ -141,8 +163,13 @@ class Explainer:
         finished, kept = self._finished(key)
         conditions = self._surroundings.of(space)
         told = outlook.cached(examined, conditions, whole=is_bootstrap)
-        if kept is not None:
-            told = outlook.from_finished(kept.status, self._clock.wall() - kept.fetched_at)
+        given = combined(routed.scope["headers"], b"if-none-match")
+        if kept is None and given is not None:
+            told = outlook.conditional(told)
+        elif kept is not None:
+            held = kept.status == 200 and matches(given, kept.validator)
+            age_s = self._clock.wall() - kept.fetched_at
+            told = outlook.from_finished(kept.status, age_s, held=held)
         now = self._clock.wall()
         documents = [telling.document(each, now) for each in examined]
         parts: Json = {"finished": finished, "documents": documents}

@@ -174,7 +174,7 @@ class ProcessFigures:
 class Snapshot:
     """Everything that the page and `bff top` show. `space` is empty for all of them.
 
-    `fleet`: False where Redis is away, so that these are the figures of the answering process only.
+    `fleet`: False where Redis is away or takes nothing: then these are of the answering process.
     """
 
     at: float

@@ -47,7 +47,9 @@ _NAMES: Final = ("live", "said", "heard", "controls", "questions", "events", "pr
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """What operators want of every process. `paused_by`, `paused_at`: whose wish, UTC seconds."""
+    """What operators want of every process. `paused_by`, `paused_at`: whose wish, and when, in UTC
+    seconds by the store's clock.
+    """
 
     refreshes_paused: bool = False
     log_level: str = "info"
@@ -140,7 +142,7 @@ class Fleet:
         """REFRESHES_PAUSED (a bool) or LOG_LEVEL (a name), in every process within two seconds."""
         if name not in (REFRESHES_PAUSED, LOG_LEVEL):
             raise ValueError(f"no control: {name}")
-        wish = orjson.dumps({"value": value, "who": who, "at": self._clock.wall()})
+        wish = orjson.dumps({"value": value, "who": who})
         self._want(_pairs(await self._run("control", ["controls"], [name, wish])))
 
     async def ask(self, request_id: str) -> dict[str, object] | None:
@@ -227,6 +229,11 @@ class Fleet:
             except Exception:
                 # One that cannot do what is wanted must not keep the others from it.
                 log.exception("control_failed")
+
+
+def takes_nothing(error: StoreUnavailable) -> bool:
+    """Whether the store is there and refused: it is full, or a replica that is only read from."""
+    return isinstance(error, Refused) and error.__cause__ is not None
 
 
 class _Understood:

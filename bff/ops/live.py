@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, fields, replace
 from typing import Final, Protocol
 
@@ -17,6 +17,7 @@ from bff.clock import Clock
 from bff.errors import Overloaded, ParameterError
 from bff.ops.charts import charts
 from bff.ops.figures import Snapshot
+from bff.ops.operators import Handler
 
 TICK_S: Final = 2.0
 """Between two pictures; the fleet's processes report as often."""
@@ -34,8 +35,6 @@ IS_STOPPING: Final = "bff.is_stopping"
 _EVENTS: Final = "text/event-stream"
 _HEARTBEAT: Final = b": alive\n\n"
 _RETRY_AFTER_S: Final = 15
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Guard(Protocol):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from bff.nexudus.budget.contract import MODIFYING
 from bff.session.examine import RULES, Examined, Plan, Rule
 
 _WEIGHT: Final = (Plan.SERVE, Plan.REFRESH, Plan.FALL_BACK, Plan.OPEN, Plan.FETCH)
@@ -18,7 +19,8 @@ class Conditions:
 
     `failing_s`: seconds until a breaker that is not closed lets a call through, `paused_s`: until
     throttled calls go on; 0 where nothing stands against calls. `patience_s`: a call that could not
-    begin within that is not waited for.
+    begin within that is not waited for. `spent`: the windows of the budget that are full, as text;
+    `spent_for_writes`: those of writes among them. `short`: little is left of one.
     """
 
     breaker: str
@@ -26,6 +28,9 @@ class Conditions:
     paused_s: float
     refreshes_paused: bool
     patience_s: float
+    spent: str = ""
+    spent_for_writes: str = ""
+    short: bool = False
 
     @property
     def obstacle(self) -> str:
@@ -36,10 +41,23 @@ class Conditions:
 
     @property
     def throttle(self) -> str:
-        """The same, where it is that Nexudus throttles the space."""
-        if self.failing_s > 0 or self.paused_s <= self.patience_s:
+        """The same, where it is that Nexudus throttles the space or would if it were asked more."""
+        return self._withheld(self.spent)
+
+    @property
+    def obstacle_of_writes(self) -> str:
+        """As `obstacle`, of a call that counts against the limits of writes too."""
+        return self.obstacle or self._withheld(self.spent_for_writes)
+
+    def _withheld(self, spent: str) -> str:
+        if self.failing_s > 0:
             return ""
-        return f"Nexudus throttles the space, which pauses for {self.paused_s:.0f} s more"
+        if self.paused_s > self.patience_s:
+            return f"Nexudus throttles the space, which pauses for {self.paused_s:.0f} s more"
+        if not spent:
+            return ""
+        within = f"unless there is room again within {self.patience_s:.0f} s"
+        return f"the calls that Nexudus allows the space are spent ({spent}), {within}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +86,18 @@ def refused(status: int, why: str, *, by_token: bool) -> Outlook:
     return Outlook(status, 0, rule, _cited(f"It is refused with {status}: {why.rstrip('.')}", rule))
 
 
+def own() -> Outlook:
+    """A route that is about the gateway."""
+    told = "It is the gateway's own, not a member's: neither the cache nor Nexudus has a part in it"
+    return Outlook(None, 0, None, _cited(told, None))
+
+
 def forwarded(method: str, conditions: Conditions, *, writes: bool, listed: str) -> Outlook:
     """Relayed; `writes`: it may change lists; `listed`: the cached list that it asks for oddly."""
-    if conditions.failing_s > 0:
-        return Outlook(503, 0, None, f"It is refused with 503: {conditions.obstacle}.")
+    modifies = method in MODIFYING
+    obstacle = conditions.obstacle_of_writes if modifies else conditions.obstacle
+    if obstacle:
+        return Outlook(503, 0, None, f"It is refused with 503: {obstacle}.")
     if writes:
         told = "It is forwarded; unless Nexudus refuses it, all lists of its user are dropped first"
         return Outlook(None, 1, Rule.WRITES, _cited(told, Rule.WRITES))
@@ -83,10 +109,18 @@ def forwarded(method: str, conditions: Conditions, *, writes: bool, listed: str)
     )
 
 
-def from_finished(status: int, age_s: float) -> Outlook:
-    """The very bytes are kept in process."""
+def from_finished(status: int, age_s: float, *, held: bool) -> Outlook:
+    """The very bytes are kept in process; `held`: by the caller too, who asks for others only."""
     told = f"It is served from finished bytes in process, {age_s:.0f} s after they were fetched"
+    if held:
+        status, told = 304, f"{told}: with 304 and without them, for If-None-Match names them"
     return Outlook(status, 0, Rule.TIERS, _cited(told, Rule.TIERS))
+
+
+def conditional(answer: Outlook) -> Outlook:
+    """One whose bytes, and with them its validator, are yet to be made."""
+    told = "A 200 becomes a 304 if If-None-Match names what comes of it."
+    return replace(answer, sentence=f"{answer.sentence} {told}")
 
 
 def cached(examined: Sequence[Examined], conditions: Conditions, *, whole: bool) -> Outlook:
@@ -96,8 +130,7 @@ def cached(examined: Sequence[Examined], conditions: Conditions, *, whole: bool)
     """
     needed = [each for each in examined if not each.hinted]
     deciding = max(needed, key=lambda each: _WEIGHT.index(each.plan))
-    obstacle = conditions.obstacle
-    calls = 0 if obstacle else sum(_is_called(each) for each in examined)
+    calls = sum(_is_called(each) and not _obstacle(each, conditions) for each in examined)
     told = f"{_what(deciding, conditions)}: {deciding.resource.name}, {deciding.why}"
     status = _status(needed, conditions, whole=whole)
     return Outlook(status, calls, deciding.rule, _cited(told, deciding.rule))
@@ -107,20 +140,26 @@ def _is_called(each: Examined) -> bool:
     return each.plan in (Plan.FETCH, Plan.FALL_BACK, Plan.OPEN)
 
 
+def _obstacle(each: Examined, conditions: Conditions) -> str:
+    """Why a call for it would not be made; nothing stands in the way of one that has been."""
+    return "" if each.under_way_s > 0 else conditions.obstacle
+
+
 def _is_missing(each: Examined, conditions: Conditions) -> bool:
     """Whether it is wanted and cannot be had; a token is not proven by a call that is not made."""
+    obstacle = _obstacle(each, conditions)
     if each.plan is Plan.FALL_BACK:
-        return each.proves and bool(conditions.throttle)
-    return each.plan is Plan.FETCH and bool(conditions.obstacle)
+        return each.proves and bool(obstacle and conditions.throttle)
+    return each.plan is Plan.FETCH and bool(obstacle)
 
 
 def _status(examined: Sequence[Examined], conditions: Conditions, *, whole: bool) -> int | None:
-    first, last, obstacle = examined[0], examined[-1], conditions.obstacle
+    first, last = examined[0], examined[-1]
     missing = [each for each in examined if _is_missing(each, conditions)]
     if missing:
         return 503 if not whole or first in missing else 200
     # A fallback has been served by Nexudus before, but Nexudus may refuse the token by now.
-    if any(_is_called(each) for each in examined) and not obstacle:
+    if any(_is_called(each) and not _obstacle(each, conditions) for each in examined):
         return None
     if whole:
         return 200
@@ -128,7 +167,8 @@ def _status(examined: Sequence[Examined], conditions: Conditions, *, whole: bool
 
 
 def _what(each: Examined, conditions: Conditions) -> str:
-    obstacle = conditions.obstacle
+    obstacle = _obstacle(each, conditions)
+    room = " if the budget, of which little is left, has room" if conditions.short else ""
     match each.plan:
         case Plan.SERVE:
             told = "It is served from the cache, without a call to Nexudus"
@@ -137,7 +177,7 @@ def _what(each: Examined, conditions: Conditions) -> str:
         case Plan.REFRESH if obstacle:
             told = f"It is served stale, and cannot be fetched anew, because {obstacle}"
         case Plan.REFRESH:
-            told = "It is served stale at once, and fetched anew behind the answer"
+            told = f"It is served stale at once, and fetched anew behind the answer{room}"
         case Plan.FALL_BACK if _is_missing(each, conditions):
             told = f"The token cannot be proven, because {obstacle}"
         case Plan.FALL_BACK if obstacle:
@@ -151,7 +191,7 @@ def _what(each: Examined, conditions: Conditions) -> str:
         case _ if conditions.paused_s > 0:
             told = f"Nexudus is asked once its pause is over, in {conditions.paused_s:.1f} s"
         case _:
-            told = "Nexudus is asked"
+            told = f"Nexudus is asked{room}"
     return told
 
 

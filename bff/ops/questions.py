@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -22,6 +22,11 @@ from bff.resources import Resource
 from bff.spaces import Space, SpaceTable
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+OWN: Final = "own"
+"""Instead of a route: of whatever is about the gateway."""
+_ABOUT_ITSELF: Final = frozenset(
+    ("/healthz", "/readyz", "/openapi.json", "/metrics", "/ops", "/hooks/nexudus")
+)
 _FORM: Final = (
     'Send {"request_id": …}, or {"url": "https://…", "headers": {"Authorization": …}}, or '
     '{"space": …, "path": "/…"} instead of a url.'
@@ -49,6 +54,7 @@ class Routed:
 
     `ident`: of a related list. `bypassed`: the cached list that is asked for in another way than
     the cache understands. `relayed`: what goes to Nexudus. `refused`: a status of the routes' own.
+    `own`: it is about the gateway.
     """
 
     scope: Scope
@@ -58,6 +64,7 @@ class Routed:
     relayed: Target | None = None
     refused: int = 0
     cached: bool = False
+    own: bool = False
 
 
 def read_question(asked: Mapping[str, object], table: SpaceTable) -> Question:
@@ -124,11 +131,20 @@ async def route(question: Question, table: SpaceTable, now: float) -> Routed:
     }
     routed = Routed(scope, exchanges.begin(scope, (), now))
     check_framing(question.headers)
+    if _is_own(question.path):  # whatever its Host is
+        routed.own = True
+        return routed
     routed.exchange.space = _space_of(question, table)
     recorder = _Recorder(routed)
     front = Front(cast(Endpoints, recorder), cast(Relay, recorder), store_s=1.0)
     await front(scope, _receive, recorder.send)
     return routed
+
+
+def _is_own(path: str) -> bool:
+    """Those are matched by what a path means, members' by how it is written."""
+    meant = unquote(path)
+    return meant in _ABOUT_ITSELF or meant.startswith(("/ops/", "/hooks/nexudus/"))
 
 
 def _space_of(question: Question, table: SpaceTable) -> Space | RequestError:

@@ -17,8 +17,11 @@ from bff.ops.tally import Lately
 
 T = TypeVar("T")
 
-OPERATORS: Final = frozenset(("/metrics", "/healthz", "/readyz", "/openapi.json", "/ops"))
-"""Routes that are not members'; nor is anything below `/ops/`."""
+NOT_MEMBERS: Final = frozenset(
+    ("/metrics", "/healthz", "/readyz", "/openapi.json", "/ops", "/hooks/nexudus", "unmatched")
+)
+"""Routes of operators, probes, Nexudus' webhooks and scanners; so is everything below `/ops/`. They
+are answered whatever becomes of Nexudus, and would hide that members are not."""
 FAILURES: Final = frozenset(("5xx", "cut", "UpstreamDown", "UpstreamTimeout", "UnusableAnswer"))
 """Outcomes of a call that speak against Nexudus; a refusal (4xx, throttled) does not."""
 
@@ -86,7 +89,8 @@ class Recent:
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
     """`at`: when it was made (UTC seconds, of that process). `unanswered`: operations that the
-    shared store did not answer in the seconds before.
+    shared store did not answer in the seconds before. `refused`: it answers, but took nothing when
+    it was told last.
     """
 
     process: str
@@ -96,11 +100,12 @@ class ProcessRecord:
     recent: tuple[Recent, ...]
     stopping: bool = False
     unanswered: int = 0
+    refused: bool = False
 
 
 def is_members(route: str) -> bool:
-    """Whether requests of a route are members', not operators' or probes'."""
-    return route not in OPERATORS and not route.startswith("/ops/")
+    """Whether requests of a route are members'."""
+    return route not in NOT_MEMBERS and not route.startswith("/ops/")
 
 
 def is_failed(status: str) -> bool:

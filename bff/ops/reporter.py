@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import orjson
@@ -15,7 +15,7 @@ import structlog
 from bff.cache.tasks import end
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
-from bff.observe.journal import Event, Journal, ProblemSeen
+from bff.observe.journal import Event, EventKind, Journal, ProblemSeen
 from bff.ops.figures import Happening, Problem
 from bff.ops.fleet import (
     MOST_ANSWER,
@@ -27,6 +27,7 @@ from bff.ops.fleet import (
     Fleet,
     Item,
     Telling,
+    takes_nothing,
 )
 from bff.ops.minutes import MINUTE_S, Reading
 from bff.ops.record import Details, ProcessRecord, gauges, pack, recent, unanswered
@@ -86,11 +87,12 @@ class Reporter:
         self._answers: dict[str, bytes] = {}
         self._heard: dict[str, float] = {}
         self._ticked = 0.0
+        self._refused = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Tell for the first time, and go on until the end."""
-        await self._tick_safely(stopping=False)
+        await self._tick_safely("began", stopping=False)
         self._task = asyncio.create_task(self._run(), name="reporter")
 
     async def aclose(self) -> None:
@@ -98,7 +100,7 @@ class Reporter:
         if self._task is not None:
             await end([self._task])
             self._task = None
-        await self._tick_safely(stopping=True)
+        await self._tick_safely("ends", stopping=True)
 
     async def tick(self, *, stopping: bool = False) -> None:
         """Take what is new and tell it; what the fleet does not hear is told again."""
@@ -117,8 +119,11 @@ class Reporter:
                     items=items,
                 )
             )
-        except StoreUnavailable:
-            return  # which others say aloud
+        except StoreUnavailable as error:  # which others say aloud
+            self._refused = takes_nothing(error)
+            self.record = replace(self.record, refused=self._refused)
+            return
+        self._refused = False
         self.tally.told(news)
         self._answers = {name: a for name, a in self._answers.items() if name not in answers}
         for _ in items:
@@ -134,12 +139,19 @@ class Reporter:
             if ended or since_s >= TICK_S or (since_s >= SOON_S and self._is_urgent()):
                 await self._tick_safely(stopping=False)
 
-    async def _tick_safely(self, *, stopping: bool) -> None:
+    async def _tick_safely(self, turn: str = "", *, stopping: bool) -> None:
         try:
+            if turn:
+                self._note(turn)
             await self.tick(stopping=stopping)
         except Exception:
             # Whatever it was: operators must not lose sight of this process for good.
             log.exception("figures_failed")
+
+    def _note(self, turn: str) -> None:
+        of = self._sources.details()
+        text = f"process {of.pid} on {of.host} {turn} (bff {of.version})"
+        self._sources.journal.note(Event(self._clock.wall(), "", EventKind.PROCESS, text))
 
     def _is_urgent(self) -> bool:
         untold = self._answers or self._items or self.tally.is_behind
@@ -162,6 +174,7 @@ class Reporter:
             recent=recent(self.tally.lately),
             stopping=stopping,
             unanswered=unanswered(self.tally.lately),
+            refused=self._refused,
         )
 
     def _item(self, seen: Happening | Problem, *, is_event: bool) -> None:

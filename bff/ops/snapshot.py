@@ -33,7 +33,7 @@ from bff.ops.processes import (
     speaking,
     states,
 )
-from bff.ops.record import is_failed
+from bff.ops.record import is_failed, is_members
 from bff.ops.verdict import Signs, verdict
 
 COPIES: Final = frozenset(("hit", "negative", "stale", "stale_error", "stand_in"))
@@ -89,7 +89,7 @@ def snapshot(given: Material, space: str) -> Snapshot:
         calls_saved=total(counts, "bff_upstream_calls_saved"),
         calls_by_reason=_ranked(by_label(counts, "bff_upstream_calls", "reason")),
         calls_by_outcome=_ranked(by_label(counts, "bff_upstream_calls", "outcome")),
-        bytes_sent=total(counts, "bff_response_bytes"),
+        bytes_sent=_bytes_sent(counts),
         bytes_saved=_ranked(by_label(counts, "bff_bytes_saved", "how")),
         budget=budget(given.seen, space),
         states=states(given.seen, space),
@@ -128,6 +128,8 @@ def _signs(given: Material, space: str, ratio: float | None) -> Signs:
         processes=[figures(each) for each in given.seen],
         at=given.at,
         refreshes_paused=_paused_by(given.controls),
+        refused=any(each.record.refused for each in speaking(given.seen)),
+        whole=not space or spaces(given.seen) == (space,),
     )
 
 
@@ -154,6 +156,12 @@ def _redis(given: Material) -> Redis:
         latency=seconds(given.counts, "bff_store_seconds"),
         errors=total(given.counts, "bff_store_errors"),
     )
+
+
+def _bytes_sent(counts: Counts) -> int:
+    """To members."""
+    sent = by_label(counts, "bff_response_bytes", "route")
+    return sum(count for route, count in sent.items() if is_members(route))
 
 
 def _routes(given: Material) -> tuple[RouteFigures, ...]:

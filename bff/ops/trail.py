@@ -1,6 +1,7 @@
 """What this process decided for its latest requests to cached routes, by request id.
 
-Kept are names, digests and ages: no token, no document, nothing of a query but the shape.
+Kept are names, digests and ages: no token, no document, nothing of a query but the shape, and that
+only where it is made of field names.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from bff.cache.tiered import Tier
 from bff.clock import Clock
 from bff.edge.exchange import Exchange, space_name
 from bff.edge.respond import RepresentationKey
+from bff.observe.journal import tellable
 from bff.resources import TABLE
 from bff.session.examine import Rule
 from bff.session.reading import Outcome, Part
 
 KEPT: Final = 2_000
-SHAPE_TEXT: Final = 200
+"""Requests of tokens that were served; the latest, and besides the parts of `_ROOM`."""
+LATEST: Final = 250
+"""Of whomever, before it is asked what became of them."""
+MOST_UNANSWERED: Final = 2_000
+PROBLEMS: Final = 200
+STRANGERS: Final = 100
 FINISHED: Final = "hit:l1"
 """How an exchange says that it was answered from finished bytes."""
 REFUSED: Final = "refused"
@@ -36,7 +43,8 @@ _VERDICTS: Final[Mapping[Outcome, str]] = MappingProxyType(
         Outcome.COALESCED: "fetched",
     }
 )
-_SENTENCES: Final[tuple[tuple[frozenset[Outcome], str, Rule], ...]] = (
+_Sentence = tuple[frozenset[Outcome], str, Rule]
+_SENTENCES: Final[tuple[_Sentence, ...]] = (
     (
         frozenset({Outcome.STALE_ERROR}),
         "Nexudus failed, or did not answer in time, and what was kept stood in",
@@ -44,16 +52,37 @@ _SENTENCES: Final[tuple[tuple[frozenset[Outcome], str, Rule], ...]] = (
     ),
     (frozenset({Outcome.MISS}), "Nexudus was asked", Rule.STORABLE),
     (frozenset({Outcome.COALESCED}), "The call of another request was waited for", Rule.FLIGHTS),
-    (
-        frozenset({Outcome.STALE}),
-        "Something stale was served, and fetched anew behind it",
-        Rule.FRESHNESS,
-    ),
+)
+_REFRESHED: Final[_Sentence] = (
+    frozenset({Outcome.STALE}),
+    "Something stale was served, and fetched anew behind it unless refreshes were paused or too "
+    "many were under way",
+    Rule.FRESHNESS,
+)
+_PAUSED: Final[_Sentence] = (
+    frozenset({Outcome.STALE}),
+    "Something stale was served, and not fetched anew behind it: operators had paused refreshes",
+    Rule.FRESHNESS,
 )
 
-_Step = tuple[float, Exchange, str, str, str, str]
+_Step = tuple[float, Exchange, str, str, str, str, bool]
 """UTC seconds, the exchange (which goes on to be written while it is answered), the token's digest,
-shape, variant and encoding. A plain tuple: one is made for each request."""
+shape, variant, encoding, and whether refreshes were paused. A plain tuple: one is made for each
+request."""
+_Steps = OrderedDict[str, _Step]
+# Of a plain dict, the first key is the slower to find the more were deleted before it.
+
+_Kind = tuple[bool, bool]
+"""Whether the token was served, by this answer or one before it, and whether this one failed."""
+_ROOM: Final[Mapping[_Kind, int]] = MappingProxyType(
+    {
+        (True, False): KEPT - LATEST,
+        (True, True): PROBLEMS,
+        (False, False): STRANGERS,
+        (False, True): PROBLEMS,
+    }
+)
+"""Nobody with an invented token pushes a member's request out, nor what went well what did not."""
 
 
 class Elsewhere(Protocol):
@@ -64,18 +93,11 @@ class Elsewhere(Protocol):
         ...
 
 
-class Alone:
-    """There is no other process."""
-
-    async def ask(self, request_id: str) -> dict[str, object] | None:
-        del request_id
-        return None
-
-
 class Trail:
     """Of one process. `process`: its name in the fleet.
 
-    `is_per_token(space)`: whether the space's related lists are kept for each token.
+    `is_per_token(space)`: whether the space's related lists are kept for each token. `is_paused`:
+    whether operators have paused refreshes.
     """
 
     def __init__(
@@ -83,34 +105,38 @@ class Trail:
         clock: Clock,
         process: str = "",
         is_per_token: Callable[[str], bool] = lambda _: False,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._process = process
         self._is_per_token = is_per_token
-        # Of a plain dict, the first key is the slower to find the more were deleted before it.
-        self._steps: OrderedDict[str, _Step] = OrderedDict()
+        self._is_paused = is_paused
+        self._latest = _Steps()
+        self._over: Mapping[_Kind, _Steps] = {kind: _Steps() for kind in _ROOM}
+        self._served: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._steps)
+        return len(self._latest) + sum(map(len, self._over.values()))
 
     def asked(self, exchange: Exchange, key: RepresentationKey) -> None:
         """A request was understood. Called for each: it does no more than it must."""
-        steps, name = self._steps, exchange.request_id
-        at, shape = self._clock.wall(), key.shape[:SHAPE_TEXT]
-        repeated = name in steps
-        steps[name] = (at, exchange, key.digest, shape, key.variant, key.encoding)
+        latest, name = self._latest, exchange.request_id
+        at, shape, paused = self._clock.wall(), tellable(key.shape), self._is_paused()
+        repeated = name in latest
+        latest[name] = (at, exchange, key.digest, shape, key.variant, key.encoding, paused)
         if repeated:
-            steps.move_to_end(name)  # a client that repeats an id means its latest request
-        elif len(steps) > KEPT:
-            steps.popitem(last=False)
+            latest.move_to_end(name)  # a client that repeats an id means its latest request
+        elif len(latest) > LATEST:
+            self._sort()
 
     def told(self, request_id: str) -> dict[str, object] | None:
         """All that is known of a request, as JSON; None if this process does not remember it."""
-        step = self._steps.get(request_id)
+        found = (steps.get(request_id) for steps in (self._latest, *self._over.values()))
+        step = next(filter(None, found), None)
         if step is None:
             return None
-        at, exchange, digest, shape, variant, encoding = step
-        rule, sentence = _decided(exchange, at)
+        at, exchange, digest, shape, variant, encoding, paused = step
+        rule, sentence = _decided(exchange, at, paused=paused)
         return {
             "request_id": request_id,
             "process": self._process,
@@ -130,8 +156,37 @@ class Trail:
             "sentence": sentence,
         }
 
+    def _sort(self) -> None:
+        """Of the latest, put those away that came first and were answered.
+
+        Two at a time while one comes in: those that are being answered go to the end once more.
+        """
+        for _ in range(2):
+            if len(self._latest) <= LATEST:
+                return
+            name, step = self._latest.popitem(last=False)
+            if _is_over(step[1]) or len(self._latest) >= MOST_UNANSWERED:
+                self._put_away(name, step)
+            else:
+                self._latest[name] = step
+
+    def _put_away(self, name: str, step: _Step) -> None:
+        exchange, digest, served = step[1], step[2], self._served
+        if exchange.parts:
+            served[digest] = None
+            served.move_to_end(digest)
+            if len(served) > KEPT:
+                served.popitem(last=False)
+        for steps in self._over.values():
+            steps.pop(name, None)
+        kind = (digest in served, exchange.status >= 500)
+        steps = self._over[kind]
+        steps[name] = step
+        if len(steps) > _ROOM[kind]:
+            steps.popitem(last=False)
+
     def _document(self, step: _Step, part: Part) -> dict[str, object]:
-        at, exchange, digest, _, variant, _ = step
+        at, exchange, digest, _, variant, *_ = step
         outcome, tier = part.outcome, part.tier
         if exchange.cache == FINISHED:  # how it was made is how an earlier request was answered
             outcome, tier = Outcome.HIT, Tier.L1
@@ -153,12 +208,19 @@ class Trail:
         }
 
 
-def _decided(exchange: Exchange, at: float) -> tuple[Rule | None, str]:
+def _is_over(exchange: Exchange) -> bool:
+    """Whether it was answered, or its client went away."""
+    return exchange.counted or exchange.status > 0
+
+
+def _decided(exchange: Exchange, at: float, *, paused: bool) -> tuple[Rule | None, str]:
     """The rule, if one did, and the sentence."""
     if not exchange.status:
-        return None, "It is still being answered."
+        went = "Its client went away before it was answered."
+        return None, went if _is_over(exchange) else "It is still being answered."
     if exchange.cache == REFUSED:
-        told = f"Nexudus refused it with {exchange.status}, which was passed on and not stored"
+        how = "itself answered" if exchange.status >= 500 else "refused it with"
+        told = f"Nexudus {how} {exchange.status}, which was passed on and not stored"
         return Rule.STORABLE, _cited(told, Rule.STORABLE)
     if not exchange.parts:
         problem = f" ({exchange.problem})" if exchange.problem else ""
@@ -170,7 +232,7 @@ def _decided(exchange: Exchange, at: float) -> tuple[Rule | None, str]:
         )
         return Rule.TIERS, _cited(told, Rule.TIERS)
     outcomes = {part.outcome for part in exchange.parts}
-    for among, told, rule in _SENTENCES:
+    for among, told, rule in (*_SENTENCES, _PAUSED if paused else _REFRESHED):
         if outcomes & among:
             return rule, _cited(told, rule)
     told = f"All of it was fresh, the oldest part {age_s:.0f} s old"

@@ -18,6 +18,7 @@ FAILING_LEAST: Final = 5
 FAILS_SHARE: Final = 0.01
 """Worth a look: retries of apps hide fewer than one in a hundred."""
 FAILS_LEAST: Final = 3
+"""Also an outage, if none of the latest ten seconds went well."""
 CALLS_SHARE: Final = 0.3
 """Of calls to Nexudus that fail: well above what single broken paths bring about, and below what
 the breaker needs to open."""
@@ -38,6 +39,11 @@ STARTING_S: Final = 5.0
 """A process that is younger may not be heard of yet, nor hear itself."""
 LAG_MS: Final = 250.0
 """Every request of such a process may be later by this: five times what Redis may take."""
+WAITING_LEAST: Final = 3
+"""One or two requests that wait are every day's."""
+WAITING_SHARE: Final = 0.5
+"""Of what was answered in ten seconds: requests wait five seconds then on average, half of their
+deadline (Little's law)."""
 UNANSWERED_LEAST: Final = 5
 """Of Redis, in ten seconds: fewer are a hiccup."""
 MOST_NAMED: Final = 3
@@ -51,8 +57,9 @@ class Signs:
     """What the verdict is made of: of the asked space, or of all.
 
     `lately`: the last ten seconds by space, and `unanswered`: operations that Redis did not answer
-    in them. `minutes`: the time line, the running one last. `states`: of spaces with a breaker or a
-    pause; `open_s`: for how long each has not been closed.
+    in them; `refused`: whether it answers, but takes nothing. `minutes`: the time line, the running
+    one last. `states`: of spaces with a breaker or a pause; `open_s`: for how long each has not
+    been closed.
     """
 
     fleet: bool
@@ -67,6 +74,9 @@ class Signs:
     at: float
     refreshes_paused: str = ""
     """By whom, where they are."""
+    refused: bool = False
+    whole: bool = True
+    """Whether this is of all spaces: of which space the requests are that wait is not known."""
 
 
 def verdict(signs: Signs) -> Verdict:
@@ -77,9 +87,8 @@ def verdict(signs: Signs) -> Verdict:
         headline = f"{who} are not served: {_percent(share)} of requests fail"
         return Verdict(Level.FAILING, headline, tuple(_causes(signs)))
     causes = (*_causes(signs), *_of_requests(signs))
-    if not _asked(signs):
-        headline = f"Nobody asked for anything for {_quiet_for(signs)}"
-        return Verdict(Level.IMPAIRED if causes else Level.QUIET, headline, causes)
+    if not _answered(signs):
+        return Verdict(Level.IMPAIRED if causes else Level.QUIET, _unanswered(signs), causes)
     headline = "Members are served"
     if signs.bootstrap_hit_ratio is not None:
         headline += f"; {_percent(signs.bootstrap_hit_ratio)} of bootstraps from cache"
@@ -91,7 +100,8 @@ def _failing(signs: Signs) -> float | None:
     the latest requests went well.
     """
     requests, failed = _now(signs)
-    if failed >= FAILING_LEAST and failed >= FAILING_SHARE * requests:
+    least = FAILS_LEAST if failed == requests else FAILING_LEAST
+    if failed >= least and failed >= FAILING_SHARE * requests:
         return failed / requests
     if requests and not failed:
         return None
@@ -111,8 +121,23 @@ def _last_minute(signs: Signs) -> tuple[int, int]:
     return sum(each.requests for each in latest), sum(each.failed for each in latest)
 
 
-def _asked(signs: Signs) -> bool:
+def _answered(signs: Signs) -> bool:
     return bool(_now(signs)[0] or _last_minute(signs)[0])
+
+
+def _unanswered(signs: Signs) -> str:
+    """The headline where no request was answered lately: was there none, or do they wait?"""
+    waiting, lasting = _waiting(signs), _quiet_for(signs)
+    if not waiting:
+        return f"Nobody asked for anything for {lasting}"
+    if signs.whole and waiting >= WAITING_LEAST:
+        return f"Members wait: nothing was answered for {lasting}"
+    whose = "" if signs.whole else "of all spaces "
+    return f"Nothing was answered for {lasting}; {_requests(waiting, whose)}"
+
+
+def _waiting(signs: Signs) -> int:
+    return sum(each.waiters for each in signs.processes if _speaks(each))
 
 
 def _quiet_for(signs: Signs) -> str:
@@ -160,6 +185,9 @@ def _of_nexudus(signs: Signs) -> Iterator[str]:
     if throttled:
         number = sum(throttled.values())
         yield f"Nexudus throttles {_named(throttled)}: {number} of the latest calls refused"
+    waiting = _waiting(signs) if signs.whole else 0
+    if waiting >= max(WAITING_LEAST, WAITING_SHARE * _now(signs)[0]):
+        yield f"{_requests(waiting)} for Nexudus"
     slow = _slow_minutes(signs.minutes)
     if slow:
         yield f"Nexudus slow for {slow} min"
@@ -198,6 +226,9 @@ def _of_budgets(signs: Signs) -> Iterator[str]:
 
 
 def _of_redis(signs: Signs) -> Iterator[str]:
+    if not signs.fleet and signs.refused:
+        yield "Redis takes no figures (full, or read-only): these are of one process"
+        return
     if not signs.fleet:
         yield "Redis is away: each process uses its own cache, and these figures are of one"
         return
@@ -248,6 +279,10 @@ def _named(spaces: Iterable[str]) -> str:
 
 def _processes(number: int) -> str:
     return "1 process" if number == 1 else f"{number} processes"
+
+
+def _requests(number: int, whose: str = "") -> str:
+    return f"1 request {whose}waits" if number == 1 else f"{number} requests {whose}wait"
 
 
 def _calls(number: int) -> str:

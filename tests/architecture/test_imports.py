@@ -48,7 +48,7 @@ TABLE = {
     "sandbox": "clock",
     # commands
     "terminal": "",
-    "serve": "terminal app",
+    "serve": "terminal observe app",
     "children": "terminal",
     "operating": "terminal",
     "purge": "terminal operating",

@@ -26,6 +26,8 @@ FIELDS = frozenset(
         *("factor", "seconds", "stretch"),
         # of a server that starts
         *("host", "port", "workers", "spaces", "redis"),
+        # of a worker that ended
+        "pid",
     )
 )
 """The fields that a log line may have. None of them holds a header, a body, a query or a token."""

@@ -13,6 +13,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from bff.ops.live import event
+from tests.support.ops_figures import HOSTILE, hostile
 from tests.support.ops_page import CHROMIUM, WHY_NOT, Console, chromium, console
 from tests.support.ops_stage import ACTS, READS, OpsStage, number_in, ops_stage
 from tests.support.redis_server import Origin, RedisServer, find_binary
@@ -250,15 +252,26 @@ async def test_who_may_read_only_is_told_why_and_may_explain(
         assert stage.jane.token not in await page.inner_text("body")
 
 
-async def test_what_members_send_is_text(stage: OpsStage, opened: Opened) -> None:
-    """Shapes are shown as they were asked; here as somebody would who wants operators' tokens."""
-    shape = "<img src=x onerror=alert(1)>\"'"
-    hostile = "/session/bootstrap?_shape=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%22%27"
-    assert (await stage.get(stage.jane, hostile)).status_code == 200
+async def test_a_shape_that_is_none_is_not_shown(stage: OpsStage, opened: Opened) -> None:
+    for shape in ("%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E%22%27", "jane%40example.com"):
+        answer = await stage.get(stage.jane, f"/session/bootstrap?_shape={shape}")
+        assert answer.status_code == 200
+    async with opened() as ops:
+        await ops.enter(ACTS)
+        await ops.says("table-shapes", "~other")
+        assert "example.com" not in await ops.text("table-shapes")
+
+
+async def test_whatever_is_told_is_text(opened: Opened) -> None:
+    """Every text of the figures as somebody would write it who wants operators' tokens."""
     async with opened() as ops:
         ops.page.on("dialog", lambda dialog: ops.errors.append(dialog.message))
+        await ops.page.route(
+            "**/ops/api/live*",
+            lambda route: route.fulfill(body=event(hostile()), content_type="text/event-stream"),
+        )
         await ops.enter(ACTS)
-        await ops.says("table-shapes", shape)
+        await ops.says("table-shapes", HOSTILE)
         assert await ops.page.locator("#figures img, #figures script").count() == 0
 
 
@@ -321,7 +334,7 @@ async def test_redis_away_turns_the_verdict_and_is_named(stage: OpsStage, opened
         try:
             await ops.level("impaired", "failing", within_s=SEEN_S)
             await ops.says("causes", "Redis", within_s=SEEN_S)
-            await ops.says("extent", "Redis is away", within_s=SEEN_S)
+            await ops.says("extent", "the answering process only", within_s=SEEN_S)
         finally:
             stage.redis.restart()
         await ops.says("extent", "2 processes", within_s=10)

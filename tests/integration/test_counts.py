@@ -373,4 +373,6 @@ async def test_redis_that_goes_and_returns_is_said_once_each(
     said = [line["event"] for line in lines]
     expected = {"store_away": 1, "store_back": 1, "bus_silent": 1, "bus_heard": 2}
     assert {name: said.count(name) for name in expected} == expected
-    assert all(line["reason"] for line in lines if line["event"] in ("store_away", "bus_silent"))
+    reasons = [line["reason"] for line in lines if line["event"] in ("store_away", "bus_silent")]
+    assert len(reasons) == 2
+    assert all(reasons)

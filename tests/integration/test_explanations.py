@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from redis import Redis
+from starlette.routing import Route
 
 from bff.sandbox.effects import Status
 from tests.support.gateway import (
@@ -43,6 +46,9 @@ TARGETS = (
     f"{PROFILES}/%2e%2e/x",
 )
 AGES_S = (1.0, 50.0, 70.0, 310.0, 1_000.0, 4_000.0, 90_000.0)
+SPARSE = 40
+"""Calls that a space is allowed, and that are soon spent."""
+SCARCE = SPARSE - 4
 BREAKING = {"BFF_BREAKER_FAILURES": "1", "BFF_BREAKER_OPEN_S": "60"}
 
 
@@ -77,6 +83,7 @@ class Walk:
         self.stage = s
         self.plans: Counter[str] = Counter()
         self.rules: Counter[int | None] = Counter()
+        self.spent = 0
         self._chance = random.Random(seed)
         self._members = [s.alice, s.tenant.another(s.alice), s.bob]
         jwt = s.tenant.mint(s.alice, jwt=True, ttl_s=600)
@@ -126,10 +133,15 @@ class Walk:
             assert answer.status_code == outlook["status"], story
         served = story["finished"]["state"] == "served"
         calls = s.tenant.arrivals() - before
+        budget = [] if story["space"] is None else story["space"]["budget"]
+        used = max((each["used"] for each in budget), default=0)
+        self.spent += "are spent" in outlook["sentence"]
         behind = 0 if served else plans["refresh"]
         most = outlook["calls"] + behind
         assert calls <= most, story
         went_on = answer.status_code in {200, 404} and "bff-complete" not in answer.headers
+        if used > SCARCE:  # there may be room for the first call only
+            went_on = False
         if went_on and "stale-if-error" not in answer.headers.get("cache-status", ""):
             assert calls >= most - plans["open"] - hinted, story
         self._places(story, answer)
@@ -157,6 +169,15 @@ async def test_what_is_foretold_comes_true(seed: int, max_age_s: str, redis_url:
             await walk.step()
     assert walk.plans.keys() == {"serve", "refresh", "fall_back", "fetch", "open"}
     assert len(walk.rules) >= 3
+
+
+async def test_what_is_foretold_comes_true_while_the_calls_run_out() -> None:
+    shares = {f"BFF_BUDGET_{name}_SHARE": "1" for name in ("REFRESH", "FORWARD", "STRANGER")}
+    async with stage(env={"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": f"{SPARSE}/d", **shares}) as s:
+        walk = Walk(s, 2)
+        for _ in range(100):
+            await walk.step()
+    assert walk.spent > 10
 
 
 async def test_asking_leaves_no_trace(redis_url: str) -> None:
@@ -280,6 +301,19 @@ class TestWhy:
             assert (await s.get(PROFILES, stranger)).status_code == 503
             assert (await explained(s, OTHER, stranger))["answer"]["status"] == 503
 
+    async def test_whose_503_it_was(self) -> None:
+        """Nexudus' own is passed on; the gateway's is a problem document."""
+        async with stage(env=BREAKING) as s:
+            s.tenant.fault(Status(503))
+            for name, words in (
+                ("nexudus-answers", "Nexudus itself answered 503, which was passed on"),
+                ("breaker-is-open", "It was answered 503 (upstream-down)"),
+            ):
+                answer = await s.get(PROFILES, s.alice, headers={"x-request-id": name})
+                assert answer.status_code == 503
+                assert (b"urn:bff:problem" in answer.content) is (name == "breaker-is-open")
+                assert words in (await told(s, {"request_id": name}))["sentence"]
+
     async def test_a_space_that_is_throttled(self) -> None:
         """Something old stands in, but proves nobody."""
         async with stage(env={"BFF_DEADLINE_S": "1"}) as s:
@@ -287,11 +321,50 @@ class TestWhy:
             s.clock.advance(1_000)
             s.tenant.fault(Status(409, retry_after=60), PROFILES, count=1)
             await s.get(PROFILES, s.bob)
-            for target, status in ((BOOTSTRAP, 200), (related(101), 503)):
+            for target, status in ((BOOTSTRAP, 200), (related(101), 503), (OTHER, 503)):
                 answer = (await explained(s, target, s.alice))["answer"]
                 assert (answer["status"], answer["calls"]) == (status, 0)
                 assert "throttles" in answer["sentence"]
                 assert (await s.get(target, s.alice)).status_code == status
+
+    async def test_a_budget_that_is_spent(self) -> None:
+        env = {"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": "8/h", "BFF_DEADLINE_S": "1"}
+        async with stage(env=env) as s:
+            await s.get(BOOTSTRAP, s.alice)
+            answers = []
+            for _ in range(9):
+                stranger = s.tenant.another(s.alice)
+                answer = (await explained(s, PROFILES, stranger))["answer"]
+                answers.append((answer["status"], (await s.get(PROFILES, stranger)).status_code))
+            await s.get(OTHER, s.alice)
+            assert answers[0] == (None, 200)
+            assert answers[-1] == (503, 503)
+            assert all(foretold in (None, got) for foretold, got in answers)
+            s.clock.advance(1_000)
+            for target, status in ((BOOTSTRAP, 200), (related(101), 503), (OTHER, 503)):
+                answer = (await explained(s, target, s.alice))["answer"]
+                assert (answer["status"], answer["calls"]) == (status, 0)
+                assert "spent (8 of 8/h)" in answer["sentence"]
+                assert (await s.get(target, s.alice)).status_code == status
+
+    async def test_an_answer_that_its_caller_holds(self, solo: Stage) -> None:
+        first = await solo.get(BOOTSTRAP, solo.alice)
+        for given, status in ((first.headers["etag"], 304), ('"another"', 200)):
+            headers = {**solo.alice.headers, "if-none-match": given}
+            answer = (await told(solo, {"path": BOOTSTRAP, "headers": headers}))["answer"]
+            assert answer["status"] == status
+            assert (await solo.get(BOOTSTRAP, headers=headers)).status_code == status
+        solo.clock.advance(70)  # its bytes are made once more, which may be the same
+        answer = (await told(solo, {"path": BOOTSTRAP, "headers": headers}))["answer"]
+        assert "becomes a 304 if If-None-Match" in answer["sentence"]
+
+    async def test_the_routes_of_the_gateway_are_its_own(self, solo: Stage) -> None:
+        own = [each.path for each in solo.gateways[0].app.routes if isinstance(each, Route)]
+        assert {"/healthz", "/metrics", "/ops", "/hooks/nexudus"} <= set(own)
+        for path in own:
+            story = await told(solo, {"url": f"https://nobody.test{path}"})
+            assert story["request"]["route"] == "own", path
+            assert "not a member's" in story["answer"]["sentence"]
 
     async def test_a_host_that_nobody_serves(self) -> None:
         async with stage(hosts=("alpha.test", "beta.test")) as s:
@@ -301,3 +374,58 @@ class TestWhy:
             story = await told(s, {"url": url, "headers": {"Authorization": "Bearer x"}})
             assert story["request"]["space"] == s.tenants[1].origin.partition("//")[2]
             assert (await operate(s, "explain", {"path": BOOTSTRAP})).status_code == 400
+
+
+async def test_pitfall_6_what_is_pasted_into_a_shape_is_shown_to_nobody(redis_url: str) -> None:
+    """A JWT, a hexadecimal token, an e-mail: no operator sees them, nor does Redis hold them."""
+    secrets = (
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl",
+        "c0ffee5a" * 8,
+        "jane.doe@example",
+    )
+    async with stage(redis_url) as s:
+        for number, secret in enumerate(secrets):
+            headers = {"x-request-id": f"pasted-{number}"}
+            answer = await s.get(f"{BOOTSTRAP}?_shape=User.Id,{secret}", s.alice, headers=headers)
+            assert answer.status_code == 200
+        shown: list[str] = []
+
+        async def is_reported() -> bool:
+            found = await s.get("/ops/api/snapshot", headers=bearer(OPS_TOKEN))
+            shown.append(found.text)
+            return any(use["shape"] == "~other" for use in found.json()["shapes"])
+
+        await until(is_reported)
+        for number in range(len(secrets)):
+            story = await told(s, {"request_id": f"pasted-{number}"})
+            assert story["shape"] == "~other"
+            shown.append(str(story))
+        held = b"".join(_everything(redis_url))
+    assert b"~other" in held
+    for secret in secrets:
+        assert not any(secret in each for each in shown)
+        assert secret.encode() not in held
+
+
+def _everything(redis_url: str) -> Iterator[bytes]:
+    """All names and values, unpacked where they are packed."""
+    with Redis.from_url(redis_url) as redis:
+        for name in redis.scan_iter():
+            yield name
+            match redis.type(name):
+                case b"hash":
+                    found = [each for pair in redis.hgetall(name).items() for each in pair]
+                case b"stream":
+                    found = [each for _, row in redis.xrange(name) for each in row.values()]
+                case b"zset":
+                    found = redis.zrange(name, 0, -1)
+                case b"set":
+                    found = list(redis.smembers(name))
+                case b"list":
+                    found = redis.lrange(name, 0, -1)
+                case _:
+                    found = [redis.get(name) or b""]
+            for value in found:
+                with contextlib.suppress(zlib.error):
+                    yield zlib.decompress(value)
+                yield value

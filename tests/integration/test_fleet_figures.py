@@ -24,6 +24,7 @@ from bff.ops.fleet import (
     Item,
     Known,
     Telling,
+    takes_nothing,
 )
 from bff.ops.reporter import ITEMS_AT_ONCE
 from bff.ops.tally import KEPT
@@ -185,7 +186,8 @@ async def test_operators_reach_every_process(url: str, clock: ManualTime) -> Non
         assert one.fleet.controls.refreshes_paused, "at once where it was said"
         await one.fleet.set_control(LOG_LEVEL, "debug", "bert")
         await two.tell(2)
-        wanted = Controls(True, "debug", "anna", clock.now)
+        wanted = Controls(True, "debug", "anna", one.fleet.controls.paused_at)
+        assert wanted.paused_at > 0
         assert heard == [wanted]
         assert two.fleet.controls == wanted
         assert "refreshes are paused by operators (anna)" in (
@@ -385,6 +387,51 @@ async def test_what_operators_want_outlives_an_empty_store(own_redis: RedisServe
         assert not one.fleet.controls.refreshes_paused, "a later wish is not undone"
 
 
+async def test_what_the_store_alone_has_lost_of_wishes_comes_back(redis_url: str) -> None:
+    """As after a failover to a replica that lags, or an eviction: processes are known as before."""
+    clock = ManualTime(WHOLE)
+    async with members(redis_url, ["p1", "p2"], clock) as (one, two):
+        await one.tell()
+        await two.tell()
+        await one.fleet.set_control(REFRESHES_PAUSED, True, "anna")
+        client: Redis = one.store.inner.client  # type: ignore[attr-defined]
+        assert await client.delete(KEYS.base(FLEET) + "controls") == 1
+        await two.tell()
+        await one.tell()
+        await two.tell()
+        assert one.fleet.controls.refreshes_paused
+        assert two.fleet.controls == one.fleet.controls
+
+
+async def test_the_later_wish_counts_whoever_tells_an_empty_store_first(
+    url: str, clock: ManualTime
+) -> None:
+    async with members(url, ["p1", "p2"], clock) as (one, two):
+        await one.fleet.set_control(REFRESHES_PAUSED, True, "anna")
+        await two.tell()
+        clock.now -= 60  # which of them is later is not a matter of the processes' clocks
+        await one.fleet.set_control(REFRESHES_PAUSED, False, "bert")
+        await one.store.inner.client.flushall()  # type: ignore[attr-defined]
+        await two.tell()  # has not heard of it
+        await one.tell()
+        await two.tell()
+        assert not one.fleet.controls.refreshes_paused
+        assert not two.fleet.controls.refreshes_paused
+
+
+async def test_a_wish_is_later_than_the_one_before_whatever_the_stores_clock_says(
+    url: str, clock: ManualTime
+) -> None:
+    async with members(url, ["p1", "p2"], clock) as (one, two):
+        ahead = b'{"value":true,"who":"anna","at":4000000000.5}'
+        client: Redis = one.store.inner.client  # type: ignore[attr-defined]
+        await client.hset(KEYS.base(FLEET) + "controls", REFRESHES_PAUSED, ahead)
+        await two.tell()
+        await one.fleet.set_control(REFRESHES_PAUSED, False, "bert")
+        await two.tell()
+        assert not two.fleet.controls.refreshes_paused
+
+
 async def test_a_store_that_takes_nothing_is_not_given_up_for_it(own_redis: RedisServer) -> None:
     """Figures that cannot be written must not take the store from members, who can still read."""
     clock = ManualTime(WHOLE)
@@ -396,12 +443,20 @@ async def test_a_store_that_takes_nothing_is_not_given_up_for_it(own_redis: Redi
             await one.tell()
         assert one.store.available
         clock.now += 7
+        await one.tell()
         found = await one.snapshots.of("")
         assert (found.fleet, found.requests) == (False, 5)
+        assert found.verdict.causes == (
+            "Redis takes no figures (full, or read-only): these are of one process",
+        )
+        with pytest.raises(StoreUnavailable) as refused:
+            await one.fleet.set_control(REFRESHES_PAUSED, True, "anna")
+        assert takes_nothing(refused.value)
         own_redis.config("maxmemory", "0")
         await one.tell()
         clock.now += 1
-        assert (await one.snapshots.of("")).fleet
+        back = await one.snapshots.of("")
+        assert (back.fleet, back.verdict.causes) == (True, ())
 
 
 async def test_clocks_that_differ_by_less_than_a_minute_lose_nothing(redis_url: str) -> None:
@@ -444,6 +499,11 @@ async def test_the_task_tells_every_other_second_and_sooner_if_something_happens
         found = await one.snapshots.of("")
         assert found.requests == 7
         assert [process.stopping for process in found.processes] == [True]
+        lane = [(event.kind, event.text) for event in found.events if event.kind == "process"]
+        assert lane == [
+            ("process", "process 1 on host ends (bff 0.1)"),
+            ("process", "process 1 on host began (bff 0.1)"),
+        ]
 
 
 async def pass_time(clock: ManualTime, seconds: float) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import structlog
+from redis.exceptions import OutOfMemoryError
 from structlog.typing import EventDict
 
+from bff.cache.store import Refused
 from bff.observe import logs
 from tests.integration.test_explanations import explained, operate, told
 from tests.support.gateway import (
@@ -207,6 +209,21 @@ async def test_what_cannot_reach_the_fleet_is_refused(lines: list[EventDict]) ->
         assert answer.status_code == 503
         assert "shared store is away" in answer.json()["detail"]
         assert deeds(lines)[-1] == ("ops", "refreshes", "paused", "failed")
+
+
+async def test_a_full_store_is_not_said_to_be_away(lines: list[EventDict]) -> None:
+    async with stage() as s:
+
+        async def full(*_: object) -> list[object]:
+            raise Refused("OutOfMemoryError") from OutOfMemoryError("OOM")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bff.cache.remote.RemoteStore.run", full)
+            answer = await operate(s, "log-level", {"level": "info"})
+        assert answer.status_code == 503
+        assert "takes nothing (full, or read-only: OutOfMemoryError)" in answer.json()["detail"]
+        assert "away" not in answer.json()["detail"]
+        assert deeds(lines)[-1] == ("ops", "log-level", "info", "failed")
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
+from structlog.testing import capture_logs
 
-from bff import serve_metrics
-from bff.observe import metrics
-from bff.serve_metrics import PREFIX, VARIABLE, counting_together, forget
+from bff.observe.shared_files import DIRECTORY
+from bff.serve_metrics import PREFIX, counting_together, forget
 from bff.terminal import CommandFailed
 
 
 @pytest.fixture(autouse=True)
 def above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(DIRECTORY, raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
 
@@ -26,16 +30,16 @@ def above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_private_and_there_for_as_long_as_it_is_needed(above: Path) -> None:
     with counting_together(2):
         [made] = above.iterdir()
-        assert os.environ[VARIABLE] == str(made)
+        assert os.environ[DIRECTORY] == str(made)
         assert made.stat().st_mode & 0o777 == 0o700
         (made / "counter_1.db").touch()
     assert list(above.iterdir()) == []
-    assert VARIABLE not in os.environ
+    assert DIRECTORY not in os.environ
 
 
 def test_one_worker_alone_needs_none(above: Path) -> None:
     with counting_together(1):
-        assert VARIABLE not in os.environ
+        assert DIRECTORY not in os.environ
         assert list(above.iterdir()) == []
 
 
@@ -44,17 +48,18 @@ def test_it_is_made_where_the_operator_says(
     workers: int, above: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = above / "not made yet"
-    monkeypatch.setenv(VARIABLE, str(named))
+    monkeypatch.setenv(DIRECTORY, str(named))
     with counting_together(workers):
         [made] = named.iterdir()
-        assert os.environ[VARIABLE] == str(made)
-    assert os.environ[VARIABLE] == str(named)
+        assert os.environ[DIRECTORY] == str(made)
+    assert os.environ[DIRECTORY] == str(named)
     assert list(named.iterdir()) == []
 
 
 def test_what_a_killed_server_left_is_removed_and_nothing_else(above: Path) -> None:
     program = (
-        "import os, signal; from bff.serve_metrics import counting_together\n"
+        "import os, signal, sys; from bff.serve_metrics import counting_together\n"
+        "assert 'prometheus_client' not in sys.modules, 'it would not see the directory'\n"
         "with counting_together(2): os.kill(os.getpid(), signal.SIGKILL)"
     )
     environment = {**os.environ, "TMPDIR": str(above)}
@@ -63,7 +68,7 @@ def test_what_a_killed_server_left_is_removed_and_nothing_else(above: Path) -> N
     for name in ("somebody elses", f"{PREFIX}not-of-a-server"):
         (above / name).mkdir()
     with counting_together(2):
-        first = os.environ[VARIABLE]
+        first = os.environ[DIRECTORY]
         with counting_together(2):
             assert Path(first).exists(), "that one lives"
     assert not left.exists()
@@ -74,7 +79,7 @@ def test_where_none_can_be_made_a_sentence_says_so(
     above: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (above / "file").touch()
-    monkeypatch.setenv(VARIABLE, str(above / "file" / "below"))
+    monkeypatch.setenv(DIRECTORY, str(above / "file" / "below"))
     with (
         pytest.raises(CommandFailed, match=r"No directory can be made in .*: name another"),
         counting_together(2),
@@ -85,14 +90,14 @@ def test_where_none_can_be_made_a_sentence_says_so(
 def counted(path: Path) -> dict[str, float]:
     """What a file holds."""
     read = MmapedDict.read_all_values_from_file(path)  # type: ignore[no-untyped-call]
-    return {key: value for key, value, *_ in read}
+    return {json.loads(key)[0]: value for key, value, *_ in read}
 
 
 def count(path: Path, **values: float) -> None:
     """As a worker does."""
     file = MmapedDict(str(path))  # type: ignore[no-untyped-call]
     for key, value in values.items():
-        file.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
+        file.write_value(mmap_key(key, key, [], [], "Help."), value, 0.0)  # type: ignore[no-untyped-call]
     file.close()  # type: ignore[no-untyped-call]
 
 
@@ -101,7 +106,7 @@ def test_of_workers_that_ended_what_they_measured_goes_and_what_they_counted_is_
 ) -> None:
     forget([7])
     with counting_together(2):
-        made = Path(os.environ[VARIABLE])
+        made = Path(os.environ[DIRECTORY])
         (made / "gauge_livesum_7.db").touch()
         (made / "gauge_livemax_8.db").touch()
         (made / "histogram_9.db").touch()  # of one that ended before it had counted anything
@@ -118,5 +123,53 @@ def test_of_workers_that_ended_what_they_measured_goes_and_what_they_counted_is_
     assert above.exists()
 
 
-def test_whoever_counts_and_whoever_puts_together_mean_the_same() -> None:
-    assert (serve_metrics.STEADY, VARIABLE) == (metrics.STEADY, metrics.DIRECTORY)
+@pytest.mark.parametrize("damaged", [0, 7])
+@pytest.mark.parametrize("used", [2**16 + 5_000, 2**15], ids=["beyond its end", "not an entry"])
+def test_what_is_damaged_goes_and_costs_nothing_else(damaged: int, used: int) -> None:
+    """Every scrape would fail for as long as it is there."""
+    with counting_together(2):
+        made = Path(os.environ[DIRECTORY])
+        for pid in (0, 7, 8):
+            count(made / f"counter_{pid}.db", a=10.0**pid)
+        with (made / f"counter_{damaged}.db").open("r+b") as file:
+            file.write(struct.pack("i", used))
+        with capture_logs() as logs:
+            forget([7, 8])
+        assert [(line["event"], line["pid"]) for line in logs] == [("counts_lost", damaged)]
+        assert counted(made / "counter_0.db") == {"a": 10.0**8 + 10.0 ** (7 - damaged)}
+        assert [path.name for path in made.glob("counter_*")] == ["counter_0.db"]
+
+
+def test_what_cannot_be_put_together_ends_nothing() -> None:
+    with counting_together(2), capture_logs() as logs:
+        shutil.rmtree(os.environ[DIRECTORY])
+        forget([7, 8])
+    assert [(line["event"], line["pid"]) for line in logs] == [
+        ("counts_apart", 7),
+        ("counts_apart", 8),
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="room is set aside on Linux only")
+def test_on_a_full_disk_what_ended_workers_counted_stays_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with counting_together(2):
+        made = Path(os.environ[DIRECTORY])
+        count(made / "counter_0.db", a=1)
+        count(made / "counter_7.db", a=2)
+        with monkeypatch.context() as meanwhile, capture_logs() as logs:
+            meanwhile.setattr(os, "posix_fallocate", full)
+            forget([7])
+        assert [line["event"] for line in logs] == ["counts_apart"]
+        assert (counted(made / "counter_0.db"), counted(made / "counter_7.db")) == (
+            {"a": 1},
+            {"a": 2},
+        )
+        forget([7])
+        assert counted(made / "counter_0.db") == {"a": 3}
+        kept = (made / "counter_0.db").stat()
+        assert kept.st_blocks * 512 >= kept.st_size, "a file with holes"

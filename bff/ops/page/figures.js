@@ -112,7 +112,7 @@ function verdict(snapshot) {
   const processes = snapshot.processes.length;
   const whose = snapshot.fleet
     ? `${count(processes)} ${processes === 1 ? "process" : "processes"}`
-    : "Redis is away: figures of the answering process only";
+    : "figures of the answering process only";
   say(byId("extent"), `${snapshot.space || "all spaces"} · ${whose}`);
   document.title = `${WORDS[level]} · bff operations`;
 }

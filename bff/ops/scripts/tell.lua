@@ -9,6 +9,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local function text(number) return string.format('%.0f', number) end
+local function wished(wish)
+  local ok, found = pcall(cjson.decode, wish)
+  return ok and type(found) == 'table' and type(found.at) == 'number' and found.at or 0
+end
 local process, telling = ARGV[1], tonumber(ARGV[2])
 local minutes, answers, items = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 
@@ -40,9 +44,12 @@ if telling > tonumber(heard[1] or 0) then
     at = at + 3
   end
   redis.call('HSET', KEYS[3], process, text(telling), process .. '#', text(last))
-  -- What operators wanted outlives a store that comes back empty, but never undoes a later wish.
-  if known == 0 then
-    for i = at, #ARGV, 2 do redis.call('HSETNX', KEYS[4], ARGV[i], ARGV[i + 1]) end
+  -- What operators wanted outlives a store that has lost it, but never undoes a later wish.
+  for i = at, #ARGV, 2 do
+    local stored = redis.call('HGET', KEYS[4], ARGV[i])
+    if not stored or wished(ARGV[i + 1]) > wished(stored) then
+      redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1])
+    end
   end
   for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', text(now - tonumber(ARGV[5])))) do
     redis.call('ZREM', KEYS[1], gone)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
 from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind
-from bff.observe.metrics import DIRECTORY, Metrics
+from bff.observe.metrics import Metrics
+from bff.observe.shared_files import DIRECTORY
 from tests.support.scraping import samples, total
 
 seconds = st.floats(0, 20) | st.sampled_from(LATENCY_BUCKETS_S)
@@ -149,3 +150,58 @@ def test_processes_that_share_a_directory_count_together(tmp_path: Path) -> None
     assert total(scraped, "bff_flights") == 5
     assert total(scraped, "bff_store_available") == 1
     assert float(own) == 2
+
+
+_FULL = """
+import resource
+from bff.observe.metrics import Metrics
+
+def room(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+def all_of(metrics):
+    for number in range(100):
+        metrics.request(f"/route-{number}", "acme", 200, 0.1, 9)
+    metrics.set("bff_flights", 5)
+    metrics.flush()
+    print(metrics.render().decode(), "--", flush=True)
+
+room(1)
+metrics = Metrics()
+all_of(metrics)
+room(2**18)
+for _ in range(100):
+    metrics.settle()
+all_of(metrics)
+room(resource.RLIM_INFINITY)
+metrics.settle()
+all_of(metrics)
+own = metrics.counted()
+print(sum(value for (name, _), value in own.items() if name == "bff_requests"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="room is set aside on Linux only")
+def test_what_has_no_room_in_the_files_is_counted_by_its_process_until_it_has(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FULL],
+        env={**os.environ, DIRECTORY: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    full, some, all_of_it, own = done.stdout.split("--")
+    assert full.count("metrics_refused") == 1
+    assert "bff_" not in full
+    scraped = samples(some)
+    # Of the counters all; of the histograms, which are longer, as many as one file takes.
+    assert total(scraped, "bff_requests_total") == 200
+    assert 0 < total(scraped, "bff_request_seconds_count") < 100
+    assert total(scraped, "bff_flights") == 5
+    scraped = samples(all_of_it)
+    assert total(scraped, "bff_requests_total") == float(own) == 300
+    assert total(scraped, "bff_response_bytes_total") == 2_700
+    assert total(scraped, "bff_request_seconds_count", route="/route-99") == 1

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+
+import pytest
+from structlog.testing import capture_logs
+
 from bff.observe.metrics import Metrics
-from bff.observe.sampler import LATELY, TICK_S, Sampler
+from bff.observe.sampler import LATELY, TICK_S, TOLD_S, Sampler
 from tests.support.manual_time import ManualTime
 
 
@@ -59,3 +64,26 @@ async def test_a_loop_that_was_late_is_told_of_for_a_while() -> None:
     await passed(time, 3)
     assert lag_s() == 0
     await sampler.aclose()
+
+
+async def test_what_fails_is_told_of_now_and_then_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time, metrics, calls = ManualTime(), Metrics(), list[float]()
+    sampler, began = Sampler(metrics, time), time.now
+
+    def fails() -> None:
+        if time.now > began:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    sampler.probe(fails)
+    sampler.probe(lambda: calls.append(time.now))
+    monkeypatch.setattr(metrics, "flush", fails)
+    sampler.start("1")
+    with capture_logs() as logs:
+        await passed(time, 5)
+        assert len(calls) == 6
+        assert [line["event"] for line in logs] == ["sample_failed"]
+        await passed(time, TOLD_S)
+        assert len(logs) == 2
+        await sampler.aclose()

@@ -25,10 +25,10 @@ from bff.ops.live import (
     MOST_PROBLEMS,
     MOST_VIEWERS,
     TICK_S,
-    Handler,
     Live,
     event,
 )
+from bff.ops.operators import Handler
 from tests.support.asgi_call import AsgiCall
 from tests.support.gateway import until
 from tests.support.manual_time import ManualTime, settled

@@ -89,6 +89,28 @@ async def test_it_goes_where_a_request_would(
     assert await routed(path, method) == found
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/healthz", True),
+        ("/%68ealthz", True),
+        ("/ops/api/whoami", True),
+        ("/hooks/nexudus", True),
+        ("/hooks/nexudus/acme", True),
+        ("/healthz/", False),
+        ("/opsy", False),
+        ("/hooks", False),
+        ("/api/metrics", False),
+        ("/session/bootstrap", False),
+    ],
+)
+async def test_what_is_about_the_gateway_is_nobodys(path: str, own: bool, method: str) -> None:
+    headers = ((b"host", b"nobody.example"),)
+    question = Question(method, path, "", headers, None if own else "acme")
+    assert (await route(question, TABLE, 0.0)).own is own
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),

@@ -47,16 +47,20 @@ COUNTS: Final[Counts] = {
         "forwarded\nacme\n0": 1,
         "/metrics\n\n200": 5,
         "/ops/api/live\n\n500": 1,
+        "/hooks/nexudus\n\n503": 7,
+        "unmatched\nacme\n404": 900,
+        "unmatched\n\n421": 50,
     },
     "bff_request_seconds": {
         f"{BOOT}\nacme\n0.005": 90,
         f"{BOOT}\nzeta\n0.005": 10,
         "forwarded\nacme\n1.0": 7,
         "/ops/api/live\n\n10.0": 99,
+        "unmatched\nacme\n0.0005": 900,
     },
     "bff_bootstraps_cached": {"acme": 72, "zeta": 10},
     "bff_bootstraps_incomplete": {"acme": 2},
-    "bff_response_bytes": {f"{BOOT}\nacme": 900, f"{BOOT}\nzeta": 100},
+    "bff_response_bytes": {f"{BOOT}\nacme": 900, f"{BOOT}\nzeta": 100, "/metrics\n": 9_000},
     "bff_cache_reads": {
         "acme\nprofiles\nl1\nhit": 60,
         "acme\nprofiles\nl2\nstale": 20,
@@ -140,7 +144,9 @@ def test_figures_of_one_space() -> None:
 def test_routes_and_resources() -> None:
     found = snapshot(material(COUNTS, ""), "")
     routes = {each.route: each for each in found.routes}
-    assert list(routes) == [BOOT, "forwarded", "/metrics", "/ops/api/live"]
+    assert list(routes) == [
+        "unmatched", BOOT, "/hooks/nexudus", "forwarded", "/metrics", "/ops/api/live",
+    ]  # fmt: skip
     assert (routes[BOOT].requests, routes[BOOT].failed) == (104, 4)
     assert routes[BOOT].per_second == round(104 / 60, 3)
     assert routes["/metrics"].latency.p50_ms is None
@@ -219,6 +225,43 @@ def test_what_happened_lately_turns_the_verdict() -> None:
     assert slow.verdict.causes[0].startswith("Redis is slow: 6 operations")
     old = snapshot(material(COUNTS, "acme", Seen(record, 12.0)), "acme")
     assert old.verdict.level is Level.IMPAIRED, "it has been silent since"
+
+
+def test_a_scanner_does_not_hide_that_nobody_is_served() -> None:
+    counts: Counts = {"bff_requests": {f"{BOOT}\nacme\n503": 9, "unmatched\nacme\n404": 900}}
+    record = ProcessRecord(
+        "p1", NOW, details(), Gauges(), recent([Lately(0.0, 2.0, counts)]), refused=True
+    )
+    found = snapshot(material(counts, "", Seen(record, 1.0)), "")
+    assert found.verdict.headline == "Members are not served: 100% of requests fail"
+    alone = snapshot(replace(material(counts, "", Seen(record, 1.0)), fleet=False), "")
+    assert "Redis takes no figures (full, or read-only): these are of one process" in (
+        alone.verdict.causes
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "served", "headline", "causes"),
+    [
+        ("", ("acme", "zeta"), "Members wait: nothing was answered for an hour", 1),
+        ("acme", ("acme",), "Members wait: nothing was answered for an hour", 1),
+        (
+            "acme",
+            ("acme", "zeta"),
+            "Nothing was answered for an hour; 40 requests of all spaces wait",
+            0,
+        ),
+    ],
+)
+def test_who_waits_has_asked(
+    space: str, served: tuple[str, ...], headline: str, causes: int
+) -> None:
+    here = details(*(SpaceSeen(name, "reachable", "closed") for name in served))
+    waits = Seen(ProcessRecord("p", NOW, here, Gauges(waiters=40), ()), 1.0)
+    silent = Seen(ProcessRecord("q", NOW, here, Gauges(waiters=40), (), stopping=True), 1.0)
+    found = snapshot(material({}, space, waits, silent), space).verdict
+    assert found.headline == headline
+    assert found.causes == ("40 requests wait for Nexudus",)[:causes]
 
 
 def test_operators_paused_refreshes() -> None:

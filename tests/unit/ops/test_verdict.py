@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff import top
 from bff.ops.figures import UNTIMED, Latency, Level, Minute, ProcessFigures, SpaceState, Window
 from bff.ops.record import Recent
-from bff.ops.verdict import FAILING_LEAST, FAILING_SHARE, Signs, verdict
+from bff.ops.verdict import (
+    COUNTED_FROM,
+    FAILING_LEAST,
+    FAILING_SHARE,
+    FAILS_LEAST,
+    Signs,
+    verdict,
+)
 
 NOW: Final = 60_030.0
 
@@ -107,6 +116,14 @@ def test_all_is_well() -> None:
             "Redis is away: each process uses its own cache, and these figures are of one",
         ),
         (
+            replace(WELL, fleet=False, refused=True),
+            "Redis takes no figures (full, or read-only): these are of one process",
+        ),
+        (
+            replace(WELL, processes=[process(waiters=15), process(waiters=5)]),
+            "20 requests wait for Nexudus",
+        ),
+        (
             replace(
                 WELL,
                 processes=[process(), process(), process(store=False), process(store=False)],
@@ -161,6 +178,9 @@ def test_something_is_wrong_but_members_are_served(signs: Signs, cause: str) -> 
         replace(WELL, processes=[process(), process(stopping=True, bus=False, store=False)]),
         replace(WELL, processes=[process(), process(bus=False, started_at=NOW - 1)]),
         replace(WELL, processes=[process(), process(5.9, loop_lag_ms=249.0)]),
+        replace(WELL, processes=[process(waiters=19), process(stopping=True, waiters=99)]),
+        replace(WELL, whole=False, processes=[process(waiters=99)]),
+        replace(WELL, refused=True),
     ],
 )
 def test_what_is_no_reason_to_look(signs: Signs) -> None:
@@ -196,6 +216,31 @@ def test_nothing_was_asked() -> None:
     assert verdict(replace(quiet, fleet=False)).level is Level.IMPAIRED
     never = verdict(replace(quiet, minutes=[minute(at) for at in range(59, -1, -1)]))
     assert never.headline == "Nobody asked for anything for an hour"
+
+
+def test_who_waits_has_asked() -> None:
+    quiet = replace(WELL, lately=[], minutes=[minute(at) for at in range(59, -1, -1)])
+    found = verdict(replace(quiet, processes=[process(waiters=40), process(9.0, waiters=9)]))
+    assert found.level is Level.IMPAIRED
+    assert found.headline == "Members wait: nothing was answered for an hour"
+    assert found.causes[0] == "40 requests wait for Nexudus"
+    one = verdict(replace(quiet, processes=[process(waiters=1)]))
+    assert (one.level, one.causes) == (Level.QUIET, ())
+    assert one.headline == "Nothing was answered for an hour; 1 request waits"
+
+
+def test_few_requests_that_all_fail_are_an_outage() -> None:
+    few = replace(WELL, minutes=[minute(1), minute(0, 4, 4)])
+    found = verdict(replace(few, lately=[Recent("acme", 4, 4)]))
+    assert found.headline == "Members are not served: 100% of requests fail"
+    assert verdict(replace(few, lately=[Recent("acme", 2, 2)])).level is Level.IMPAIRED
+    assert verdict(replace(few, lately=[Recent("acme", 4, 3)])).level is Level.IMPAIRED
+
+
+def test_windows_for_spacing_are_the_same_everywhere() -> None:
+    page = (files("bff.ops") / "page" / "figures.js").read_text()
+    assert f"const COUNTED_FROM = {COUNTED_FROM};" in page
+    assert top.COUNTED_FROM == COUNTED_FROM
 
 
 def test_many_spaces_are_not_all_named() -> None:
@@ -235,7 +280,8 @@ def test_an_outage_is_a_matter_of_the_share_that_fails(
         WELL, fleet=fleet, bootstrap_hit_ratio=ratio, lately=[Recent("a", *now, 0, 0, 0)]
     )
     found = verdict(signs)
-    outage = failed >= FAILING_LEAST and failed >= FAILING_SHARE * requests
+    least = FAILS_LEAST if failed == requests else FAILING_LEAST
+    outage = failed >= least and failed >= FAILING_SHARE * requests
     assert (found.level is Level.FAILING) == outage
     if outage:
         who = "Members" if failed >= requests / 2 else "Many members"

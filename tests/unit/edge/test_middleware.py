@@ -1,0 +1,43 @@
+"""A request is reported, and its answer does not depend on that."""
+
+from __future__ import annotations
+
+import errno
+
+from starlette.types import Message, Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from bff.edge.middleware import ExchangeMiddleware
+from bff.observe.journal import ProblemSeen
+from bff.observe.metrics import Metrics
+from tests.support.manual_time import ManualTime
+
+
+class Refusing(Metrics):
+    """Whose files cannot be written."""
+
+    def request(self, route: str, space: str, status: int, took_s: float, sent: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 503, "headers": []})
+    await send({"type": "http.response.body", "body": b"whole"})
+
+
+async def test_what_cannot_be_counted_is_answered() -> None:
+    sent, failed = list[Message](), list[ProblemSeen]()
+    app = ExchangeMiddleware(answer, ManualTime(), Refusing(), failed.append)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    with capture_logs() as logs:
+        for _ in range(2):
+            await app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    assert [message.get("body") for message in sent] == [None, b"whole"] * 2
+    assert [line["event"] for line in logs] == ["not_counted", "request", "request"]
+    assert len(failed) == 2
