@@ -173,7 +173,7 @@ class GuardedStore:
                 result = await call()
         except OutOfPatience as left:
             if left.command is not None:
-                self.behind(self._judge(operation, left.command, left.due_s, before))
+                self.behind(self._judge(operation, left.command, left.due_s, before, began))
             raise
         except StoreUnavailable as error:
             self._failed(operation, before, error)
@@ -183,7 +183,7 @@ class GuardedStore:
         return result
 
     async def _judge(
-        self, operation: str, command: asyncio.Future[Any], due_s: float, before: int
+        self, operation: str, command: asyncio.Future[Any], due_s: float, before: int, began: float
     ) -> None:
         """Its caller does not wait, but whether the store answers in time still counts."""
         try:
@@ -195,6 +195,7 @@ class GuardedStore:
             return
         failure = command.exception()
         if failure is None:
+            self.observer.answered(operation, self.clock.monotonic() - began)
             self._answered()
         else:
             self._failed(operation, before, failure)

@@ -226,14 +226,14 @@ class Fleet:
             await asyncio.sleep(_POLL_S)
         return within_s
 
-    async def metric(self, name: str) -> float:
-        """The sum of a gauge over all workers, any of which tells it for its gateway."""
+    async def metric(self, name: str, **given: str) -> float:
+        """The sum of a metric over all workers, any of which tells it for its gateway."""
         found = 0.0
         headers = {"authorization": f"Bearer {OPS_TOKEN}"}
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             for gateway in self.gateways:
                 answer = await client.get(f"{gateway.url}/metrics", headers=headers)
-                found += total(samples(answer.text), name)
+                found += total(samples(answer.text), name, **given)
         return found
 
 

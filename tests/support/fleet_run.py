@@ -22,6 +22,8 @@ RECOVERY_S: Final = 1.0
 """How long Nexudus, well again, may still count as failing, beside the longest opening of a
 breaker, which may have begun just before: a pause may last, and refreshes take their time."""
 REDIS_PATIENCE_S: Final = 6.0
+LATE_S: Final = "0.05"
+"""A bound of the histogram: a request asks Redis a few times, and waits 0.2 s in all."""
 _CHANGED_S: Final = 2.0
 _TOLD: Final = 10
 
@@ -30,7 +32,8 @@ _TOLD: Final = 10
 class Run:
     """One course. `redis_back_s`: until every worker used Redis again, by event.
 
-    `flights`: of one key at once at most, while all was well and while Redis failed. `overruns`:
+    `flights`: of one key at once at most, while all was well and while Redis failed, or was late
+    by what the gateways say: then who cannot wait makes a call of its own. `overruns`:
     calls that Nexudus refused because there were too many, those aside that arrived late or in
     heaps because its line was at fault. `windows`: its throttle, as it tells. `mishaps`: what was
     wrong around the answers.
@@ -46,6 +49,7 @@ class Run:
     _calls: int = 0
     _refused: int = 0
     _looked_at: float = 0.0
+    _late: float = 0.0
 
     async def calm(self, name: str, seconds: float) -> Phase:
         """Nothing is made to fail."""
@@ -111,12 +115,20 @@ class Run:
             self.overruns += phase.overruns
         self.windows = throttle["windows"]
         self._calls = told["total"]
+        late, self._late = self._late, await self._late_answers()
         for overlap in told["overlaps"]:
             if overlap["at"] > self._looked_at:
-                self._note_overlap(overlap)
+                self._note_overlap(overlap, late=self._late > late)
         self._looked_at = max((each["at"] for each in told["overlaps"]), default=0.0)
 
-    def _note_overlap(self, overlap: dict[str, Any]) -> None:
+    async def _late_answers(self) -> float:
+        """How often Redis answered a gateway late, or not in time, so far."""
+        fleet = self.load.fleet
+        answers = await fleet.metric("bff_store_seconds_count")
+        in_time = await fleet.metric("bff_store_seconds_bucket", le=LATE_S)
+        return answers - in_time + await fleet.metric("bff_store_errors_total")
+
+    def _note_overlap(self, overlap: dict[str, Any], *, late: bool) -> None:
         """A call that came while the same one was under way.
 
         Not counted while Nexudus fails, where one may be given up and made again, nor close to a
@@ -131,7 +143,7 @@ class Run:
             number += overlap["other_tokens"]
         elif overlap["path"] != PROFILES:
             return  # not cached
-        sky = "redis" if troubles else "well"
+        sky = "redis" if troubles or late else "well"
         self.flights[sky] = max(self.flights[sky], number)
         if number > 1:
             phase = self.load.figures.phase.name

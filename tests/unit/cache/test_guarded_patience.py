@@ -178,7 +178,7 @@ async def test_after_one_wait_in_vain_nobody_waits_long_until_there_is_an_answer
 async def test_a_failure_counts_whoever_is_to_judge_it(guarded: GuardedStore, away: Away) -> None:
     command = asyncio.ensure_future(guarded.inner.load(SPACE, ()))
     with limited(0.0):  # which leaves it no patience of its own either
-        await guarded._judge("load", command, TIMEOUT_S, 0)
+        await guarded._judge("load", command, TIMEOUT_S, 0, 0.0)
     assert guarded._failures == 1
     away.back.set()
     await command
