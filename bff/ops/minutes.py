@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby
 from typing import Final
 
 import orjson
@@ -199,15 +199,12 @@ def quantile(buckets: Mapping[str, int], q: float) -> float | None:
     rank = q * sum(counts.values())
     if not any(counts.values()):
         return None
-    below = 0
-    for lower, upper in pairwise((0.0, *sorted(counts))):
-        here = counts[upper]
-        if below + here >= rank and here:
-            if upper == float("inf"):
-                return lower
-            return lower + (upper - lower) * (rank - below) / here
-        below += here
-    raise AssertionError("the last bucket holds all")
+    bounds = (0.0, *sorted(counts))
+    ends = tuple(accumulate((counts[upper] for upper in bounds[1:]), initial=0))
+    # The last bucket that anything is in ends where all do: one is always found.
+    at = next(i for i in range(1, len(ends)) if ends[i] >= rank and ends[i] > ends[i - 1])
+    (lower, upper), below, here = bounds[at - 1 : at + 1], ends[at - 1], ends[at] - ends[at - 1]
+    return lower if upper == float("inf") else lower + (upper - lower) * (rank - below) / here
 
 
 def encode(counts: Counts) -> bytes:

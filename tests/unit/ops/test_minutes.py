@@ -398,3 +398,8 @@ def test_nothing_timed_has_no_percentile() -> None:
 def test_every_name_is_of_the_catalogue() -> None:
     assert {row.name for row in CATALOGUE} >= COUNTERS | HISTOGRAMS
     assert watched({("bff_requests_total", ()): 1.0, ("bff_l1_bytes", ()): 1.0}) == {}
+
+
+def test_what_another_version_counts_is_of_no_space() -> None:
+    counts = {"bff_of_tomorrow": {"acme": 1}, "bff_throttled": {"acme": 2, "beta": 3}}
+    assert of_space(counts, "acme") == {"bff_throttled": {"acme": 2}}

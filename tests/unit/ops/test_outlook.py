@@ -70,3 +70,9 @@ def test_the_command_does_not_say_that_nexudus_answers_for_the_gateway() -> None
     request = {"method": "GET", "path": "/healthz", "route": "own"}
     first, *_ = show({"request": request, "answer": outlook.own().as_json()})
     assert first == "GET /healthz: as the gateway itself answers"
+
+
+def test_a_pause_that_ends_in_time_is_waited_for() -> None:
+    found = outlook.cached([examined(Plan.FETCH)], replace(CALM, paused_s=2.0), whole=True)
+    assert "once its pause is over, in 2.0 s" in found.sentence
+    assert found.calls == 1

@@ -95,6 +95,7 @@ def test_all_is_well() -> None:
             "Nexudus fails (acme): 8 of the last 9 calls",
         ),
         (replace(WELL, minutes=slow(4)), "Nexudus slow for 4 min"),
+        (replace(WELL, minutes=slow(4)[-4:]), "Nexudus slow for 4 min"),
         (
             replace(WELL, budget=[Window("acme", "120/m", 118, 120)]),
             "budget of acme nearly spent: 118 of 120 a minute",
