@@ -94,7 +94,7 @@ async def test_a_flood_of_invented_tokens_leaves_the_rest_to_those_that_nexudus_
     kept = {
         "BFF_BUDGET_CALLS": "1/30ms,20/m",
         "BFF_BUDGET_STRANGER_SHARE": "0.25",
-        "BFF_DEADLINE_S": "1",
+        "BFF_DEADLINE_S": "3",
     }
     async with house(redis_url, (Limit(1, 0.01), Limit(20, 60.0)), **kept) as there:
         known = there.tokens(2)
