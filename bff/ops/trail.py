@@ -1,7 +1,7 @@
 """What this process decided for its latest requests to cached routes, by request id.
 
 Kept are names, digests and ages: no token, no document, nothing of a query but the shape, and that
-only where it is made of field names.
+is told only where it is made of field names.
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ class Trail:
     def asked(self, exchange: Exchange, key: RepresentationKey) -> None:
         """A request was understood. Called for each: it does no more than it must."""
         latest, name = self._latest, exchange.request_id
-        at, shape, paused = self._clock.wall(), tellable(key.shape), self._is_paused()
+        at, paused = self._clock.wall(), self._is_paused()
         repeated = name in latest
-        latest[name] = (at, exchange, key.digest, shape, key.variant, key.encoding, paused)
+        latest[name] = (at, exchange, key.digest, key.shape, key.variant, key.encoding, paused)
         if repeated:
             latest.move_to_end(name)  # a client that repeats an id means its latest request
         elif len(latest) > LATEST:
@@ -144,7 +144,7 @@ class Trail:
             "space": space_name(exchange),
             "route": exchange.route,
             "digest": digest,
-            "shape": shape,
+            "shape": tellable(shape),
             "variant": variant,
             "encoding": str(encoding),
             "status": exchange.status,

@@ -9,23 +9,20 @@ returns the same bytes on the same server. Ratios come from rounds taken in turn
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from tests.bench.stage import LOAD_CORE, free_port, pinned, running
 from tests.support.redis_server import RedisServer
 
 UPSTREAM_LATENCY_MS = 20
@@ -50,53 +47,6 @@ async def answer(request):
 
 app = Starlette(routes=[Route("/session/bootstrap", answer)])
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A child process and its origin."""
-
-    process: subprocess.Popen[bytes]
-    origin: str
-
-
-def free_port() -> int:
-    """A loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def running(command: Sequence[str], env: dict[str, str], port: int, path: str) -> Iterator[Running]:
-    """A server until the end of the block; waits until `path` answers at all."""
-    process = subprocess.Popen(
-        [*_pinned(0), *command], env={**os.environ, **env}, stderr=subprocess.DEVNULL
-    )
-    origin = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(origin + path, timeout=1, trust_env=False)
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError(f"{command[:3]} did not start") from None
-                time.sleep(0.05)
-        yield Running(process, origin)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-
-
-def _pinned(core: int) -> list[str]:
-    taskset = shutil.which("taskset")
-    return [taskset, "-c", str(core)] if taskset and (os.cpu_count() or 1) > 1 else []
 
 
 def bearer(token: str, **more: str) -> dict[str, str]:
@@ -209,7 +159,7 @@ def wrk(url: str, token: str, seconds: int) -> float | None:
     program = shutil.which("wrk")
     if program is None:
         return None
-    command = [*_pinned(1), program, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
+    command = [*pinned(LOAD_CORE), program, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
     for name, value in bearer(token, **{"accept-encoding": "br"}).items():
         command += ["-H", f"{name}: {value}"]
     text = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
@@ -243,7 +193,7 @@ def report_throughput(folder: Path, gateway: str, token: str) -> None:
     granian = [sys.executable, "-m", "granian", "--interface", "asgi", "--no-log"]
     command = [*granian, "--port", str(port), "--working-dir", str(folder), "bare:app"]
     env = {"BARE_BODY": str(body)}
-    with running(command, env, port, "/session/bootstrap") as bare:
+    with running(command, port, "/session/bootstrap", env) as bare:
         pairs = rounds(gateway, bare.origin, token)
     if not pairs:
         print("warm requests per second: not measured, wrk is not installed")
@@ -292,8 +242,8 @@ def main() -> None:
         serve = [*bff, "serve", "--port", str(gateway_port)]
         sandbox_command = [*bff, "sandbox", "--port", str(sandbox_port)]
         with (
-            running(sandbox_command, sandbox_env, sandbox_port, "/_sandbox/healthz") as sandbox,
-            running(serve, gateway_env, gateway_port, "/healthz") as gateway,
+            running(sandbox_command, sandbox_port, "/_sandbox/healthz", sandbox_env) as sandbox,
+            running(serve, gateway_port, "/healthz", gateway_env) as gateway,
         ):
             tokens = minted(sandbox.origin)
             first, stored, cold = tokens[0], tokens[1 : SESSIONS + 1], tokens[SESSIONS + 1 :]
