@@ -1,5 +1,6 @@
 """The only wiring file: settings in, ASGI application out; the whole stack on one screen.
 
+HotAnswers           a finished answer for exactly this request, at once
 ExchangeMiddleware   request id, one log line, metrics
 └─ Cors              preflights answered here
    └─ ProblemMiddleware   every named error as a problem document
@@ -19,10 +20,8 @@ from dataclasses import dataclass
 
 import httpx
 from redis.asyncio import Redis
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bff import __version__, configured
@@ -35,18 +34,17 @@ from bff.cache.invalidation import Invalidator
 from bff.cache.keys import KeySpace
 from bff.cache.leadership import Leadership, LocalLeadership, RedisLeadership
 from bff.cache.memory import Memory
+from bff.cache.noticed import Noticed
 from bff.cache.remote import RemoteStore
 from bff.cache.secrets import Keyring
 from bff.cache.tiered import TieredCache
 from bff.clock import Clock, SystemClock
+from bff.edge.access_log import AccessLog
+from bff.edge.accounts import Accounts
 from bff.edge.endpoints import Endpoints, Understanding
+from bff.edge.gateway import Gateway
 from bff.edge.hooks import HookEndpoint, dropping
-from bff.edge.middleware import (
-    ExchangeMiddleware,
-    ProblemMiddleware,
-    SpaceMiddleware,
-    problem_of_routing,
-)
+from bff.edge.middleware import ExchangeMiddleware, ProblemMiddleware, SpaceMiddleware
 from bff.edge.openapi import OpenApiEndpoint
 from bff.edge.relay import Relay, RelayBounds
 from bff.edge.respond import Responder
@@ -58,7 +56,7 @@ from bff.nexudus.states import States
 from bff.observe import logs
 from bff.observe.tracing import open_tracer
 from bff.observed import Observed
-from bff.operated import Operated, OperatorTerms, Watched
+from bff.operated import Operations, OperatorTerms, Watched, operations
 from bff.ops.health import Health
 from bff.session.bootstrap import Bootstrap
 from bff.session.crossing import Crossing
@@ -89,13 +87,14 @@ def create_app() -> ASGIApp:
     return build(settings)
 
 
-def build(settings: Settings, seams: Seams | None = None) -> Starlette:
+def build(settings: Settings, seams: Seams | None = None) -> Gateway:
     """Wire the gateway. Nothing is connected before the lifespan starts."""
     ground = _Ground.of(settings, seams or Seams())
     clock, observed, table = ground.clock, ground.observed, settings.space_table
     tiers = _tiers(ground)
     client = ground.parts.client(
-        ground.seams.transport or open_pools(settings.max_connections),
+        ground.seams.transport
+        or open_pools(settings.max_connections, tls=configured.tls(settings)),
         configured.timeouts(settings),
         clock,
         shared=len(table.spaces) > 1,
@@ -105,9 +104,12 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
         ground, tiers, Fetcher(client, table, admission, deadline_s=settings.deadline_s)
     )
     understanding = Understanding(ground.keyring, NamedShapes({**DEFAULTS, **settings.shapes}))
-    endpoints = _endpoints(ground, tiers, session, understanding)
+    access_log = AccessLog(settings.log_sample)
+    accounts = Accounts(observed.metrics, access_log)
+    hot = observed.hot(accounts, tiers.cache.memory, understanding.shapes, tiers.bus)
+    endpoints = _endpoints(ground, tiers, session, understanding, hot.noticed)
     operated = _operated(ground, tiers, session, admission, understanding)
-    operated.hears(endpoints)
+    operated.hears(endpoints, accounts, hot)
     bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
     relay = Relay(client, session.reads, session.writes, ground.keyring, admission, bounds)
     health = Health(
@@ -119,7 +121,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
     hook = HookEndpoint(receiver, table)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: Gateway) -> AsyncIterator[None]:
         """Start inner before outer; stop in reverse."""
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(ground.parts.sending())
@@ -142,7 +144,8 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             stack.enter_context(health.serving())
             yield
 
-    app = Starlette(
+    return Gateway(
+        Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000),
         routes=[
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
@@ -150,24 +153,21 @@ def build(settings: Settings, seams: Seams | None = None) -> Starlette:
             *operated.routes(),
             Route("/hooks/nexudus", hook, methods=["POST"]),
             Route("/hooks/nexudus/{space}", hook, methods=["POST"]),
-            Mount("/", Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000)),
         ],
-        middleware=[
+        layers=[
             Middleware(
-                ExchangeMiddleware, clock, observed.metrics,
-                observed.journal.problem, settings.log_sample,
+                ExchangeMiddleware, clock, observed.metrics, observed.journal.problem,
+                access_log, hot.learn,
             ),
             *ground.parts.layers(),
             *configured.cors(settings),
             Middleware(ProblemMiddleware),
             Middleware(SpaceMiddleware, table),
         ],
-        exception_handlers={HTTPException: problem_of_routing},
         lifespan=lifespan,
+        # A request that is answered at once has no span: where there are spans, none is.
+        hot=None if settings.traces == "on" else hot,
     )  # fmt: skip
-    # A redirect would name the Host that the caller sent, which may be anybody's.
-    app.router.redirect_slashes = False
-    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +279,13 @@ def _sharing(ground: _Ground, tiers: _Tiers, reads: Reads) -> Sharing:
 
 
 def _endpoints(
-    ground: _Ground, tiers: _Tiers, session: _Session, understanding: Understanding
+    ground: _Ground,
+    tiers: _Tiers,
+    session: _Session,
+    understanding: Understanding,
+    noticed: Noticed,
 ) -> Endpoints:
-    responder = Responder(tiers.cache, ground.clock, ground.observed.metrics)
+    responder = Responder(tiers.cache, ground.clock, ground.observed.metrics, noticed)
     responder.on_shaped = ground.observed.journal.shape
     return Endpoints(
         session.reads,
@@ -299,7 +303,7 @@ def _operated(
     session: _Session,
     admission: Admission,
     understanding: Understanding,
-) -> Operated:
+) -> Operations:
     settings = ground.settings
     watched = Watched(
         tiers.process, tiers.cache, tiers.flights, tiers.invalidator, tiers.bus,
@@ -308,7 +312,7 @@ def _operated(
     terms = OperatorTerms(
         settings.space_table, understanding, settings.deadline_s, settings.log_level, logs.set_level
     )
-    return Operated(configured.operators(settings), watched, terms, ground.observed, ground.clock)
+    return operations(configured.operators(settings), watched, terms, ground.observed, ground.clock)
 
 
 def _admission(ground: _Ground, tiers: _Tiers) -> Admission:

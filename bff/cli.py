@@ -75,13 +75,16 @@ def serve(
     Everything else is set by BFF_* variables, which "bff config" shows. More than one worker needs
     a Redis that they share (BFF_REDIS_URL).
     """
-    import structlog  # noqa: PLC0415
+    from bff.serve_imports import shared_imports  # noqa: PLC0415
 
-    from bff.observe import logs  # noqa: PLC0415
-    from bff.observe.tracing import open_tracer  # noqa: PLC0415
-    from bff.serve import Plan, end_with  # noqa: PLC0415
-    from bff.serve import serve as serve_plan  # noqa: PLC0415
-    from bff.settings import load  # noqa: PLC0415
+    with shared_imports():
+        import structlog  # noqa: PLC0415
+
+        from bff.observe import logs  # noqa: PLC0415
+        from bff.observe.tracing import open_tracer  # noqa: PLC0415
+        from bff.serve import Plan, end_with  # noqa: PLC0415
+        from bff.serve import serve as serve_plan  # noqa: PLC0415
+        from bff.settings import load  # noqa: PLC0415
 
     if parent:
         end_with(parent)
@@ -94,6 +97,7 @@ def serve(
         settings.workers if workers is None else workers,
         stop_timeout_s=settings.stop_timeout_s,
         drain_s=settings.drain_s,
+        modules=_modules_for(settings),
     )
     settings.check_workers(plan.workers)
     open_tracer(on=settings.traces == "on")  # or a worker after the other would say what is missing
@@ -235,6 +239,12 @@ def examine(
 
 
 cli_operators.add_to(app)
+
+
+def _modules_for(settings: Settings) -> tuple[str, ...]:
+    """Those that a gateway imports with these settings, and not with any."""
+    needed = {"bff.attended": bool(settings.operators), "bff.cache.embedded": settings.embedded}
+    return tuple(name for name, is_needed in needed.items() if is_needed)
 
 
 def _environment() -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
+
 from starlette.middleware import Middleware
 
 from bff import resources
@@ -10,7 +13,7 @@ from bff.edge.middleware import EXPOSED_HEADERS, Cors
 from bff.nexudus.admission import AdmissionPolicy
 from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.config import BudgetConfig
-from bff.nexudus.client import Timeouts
+from bff.nexudus.client import Timeouts, verified_tls
 from bff.nexudus.retry import RetryPolicy
 from bff.ops.operators import Operator, Role
 from bff.session.reading import Policy
@@ -27,6 +30,13 @@ def timeouts(settings: Settings) -> Timeouts:
         write_s=settings.write_timeout_s,
         pool_s=settings.pool_timeout_s,
     )
+
+
+def tls(settings: Settings) -> Callable[[], ssl.SSLContext | None]:
+    """How spaces are known. Where all are on loopback, unencrypted, no authority is loaded."""
+    spaces = settings.space_table.spaces
+    encrypted = any(space.origin.scheme == "https" for space in spaces)
+    return verified_tls if encrypted else lambda: None
 
 
 def admission(settings: Settings) -> AdmissionPolicy:

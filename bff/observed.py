@@ -12,6 +12,8 @@ from bff.cache.guarded import GuardedStore, StoreObserver
 from bff.cache.invalidation import Invalidator, Reach
 from bff.cache.memory import Memory
 from bff.clock import Clock
+from bff.edge.accounts import Accounts
+from bff.edge.hot import HotAnswers
 from bff.nexudus.admission import Admission
 from bff.nexudus.budget.contract import Priority
 from bff.nexudus.intent import Observer, Purpose
@@ -20,6 +22,7 @@ from bff.observe.metrics import Metrics
 from bff.observe.sampler import Sampler
 from bff.session.reads import Reads
 from bff.session.sharing import Sharing
+from bff.shape import NamedShapes
 
 WITHOUT_A_CALL: Final = frozenset(
     ("hit", "negative", "stale", "stale_error", "stand_in", "coalesced")
@@ -69,6 +72,13 @@ class Observed:
             metrics.set("bff_store_available", store.available)
 
         self.sampler.probe(sample)
+
+    def hot(self, accounts: Accounts, memory: Memory, shapes: NamedShapes, bus: Bus) -> HotAnswers:
+        """What is answered before any layer, and who hears of it."""
+        accounts.on_shaped = self.journal.shape
+        hot = HotAnswers(memory, shapes, lambda: bus.trusted_until, accounts, self._clock)
+        self.metrics.settle_hot = hot.settle
+        return hot
 
     def bus(self, bus: Bus, invalidator: Invalidator) -> None:
         """How invalidations reach other processes."""

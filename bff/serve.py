@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
@@ -29,6 +29,8 @@ from granian.server.mp import MPServer
 from starlette.types import ASGIApp
 
 from bff.serve_hosted import Hosted
+from bff.serve_hot import at_once
+from bff.serve_imports import shared_imports
 from bff.serve_metrics import counting_together, forget
 from bff.terminal import CommandFailed
 
@@ -54,6 +56,7 @@ class Plan:
     """What to serve and where: `factory` is `module:callable` and returns an ASGI application.
 
     `drain_s`: between readiness turning off and the end of accepting; a second signal ends it.
+    `modules`: what workers import beside the factory's.
     """
 
     factory: str
@@ -63,6 +66,7 @@ class Plan:
     stop_timeout_s: int = 10
     drain_s: float = 0
     log_server: bool = True
+    modules: tuple[str, ...] = ()
 
 
 def serve(plan: Plan) -> None:
@@ -80,6 +84,9 @@ def serve(plan: Plan) -> None:
     )
     try:
         with counting_together(plan.workers):
+            with shared_imports():
+                for module in (plan.factory.partition(":")[0], *plan.modules):
+                    importlib.import_module(module)
             server.serve(target_loader=partial(load, plan.factory, os.getpid()), wrap_loader=False)
     except SystemExit:
         # A worker that is stopped by others at the same time is gone before it is expected to be.
@@ -113,8 +120,12 @@ def load(factory: str, parent: int) -> ASGIApp:
     _end_on_sigterm_only()
     end_with(parent)
     module, _, name = factory.partition(":")
-    hosted = Hosted(cast(ASGIApp, getattr(importlib.import_module(module), name)()))
+    app: ASGIApp = getattr(importlib.import_module(module), name)()
+    hosted = Hosted(app)
     signal.signal(_DRAIN, lambda *_: hosted.stop())
+    hot = getattr(app, "hot", None)
+    if hot is not None and at_once(hosted, hot.find):
+        vars(app)["hot"] = None  # the server has asked by then
     return hosted
 
 

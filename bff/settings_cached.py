@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, Never
 
-from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from bff import settings_values as read
 from bff.settings_operators import Operators
-from bff.settings_sources import PREFIX
 from bff.settings_types import (
     Fraction,
     OneSpace,
@@ -33,15 +31,15 @@ def _empty() -> Mapping[str, Never]:
     return MappingProxyType({})
 
 
-class CacheSettings(BaseSettings):
+class CacheSettings(BaseModel):
     """What is cached, where, for how long, and for whom."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+    model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         hide_input_in_errors=True,
         validate_default=False,
+        defer_build=True,  # only the class that has all fields is ever filled
     )
 
     upstream: OneSpace = Field(

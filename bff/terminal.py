@@ -7,10 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 WIDTH_OF_A_FILE: Final = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -25,6 +21,12 @@ def print_table(
     title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, stderr: bool = False
 ) -> None:
     """Cells are shown as they are, folded where they are too long."""
+    # Here, as a server shows no table.
+    from rich.box import SIMPLE_HEAD  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")

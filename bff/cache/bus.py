@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,6 +49,9 @@ class Pace:
 class Bus(Protocol):
     """How this process hears of invalidations made elsewhere."""
 
+    trusted_until: float
+    """Monotonic seconds before which it is, as far as is known now. Read by any thread."""
+
     @property
     def trusted(self) -> bool:
         """Whether every invalidation so far has been heard."""
@@ -70,6 +74,7 @@ class LocalBus:
     """For the embedded store: there is no other process."""
 
     trusted = True
+    trusted_until = math.inf
 
     async def acknowledged(self, message_id: str, peers: frozenset[str]) -> bool:
         return True
@@ -118,7 +123,8 @@ class RedisBus:
         self._listener = listener
         self._clock = clock
         self._pace = pace
-        self._leases: dict[str, float] = {ONLY_NODE: float("-inf")}
+        self._leases: dict[str, float] = {ONLY_NODE: -math.inf}
+        self.trusted_until = -math.inf
         self._waiters: dict[str, _Waiter] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._was_trusted = False
@@ -133,7 +139,7 @@ class RedisBus:
 
     @property
     def trusted(self) -> bool:
-        live = self._clock.monotonic() < min(self._leases.values())
+        live = self._clock.monotonic() < self.trusted_until
         if self._was_trusted and not live:
             self._distrust("no heartbeat came back")
         return live
@@ -176,7 +182,8 @@ class RedisBus:
             self.on_deaf()
 
     def _end_leases(self) -> None:
-        self._leases = dict.fromkeys(self._leases, float("-inf"))
+        self._leases = dict.fromkeys(self._leases, -math.inf)
+        self.trusted_until = -math.inf
 
     def _note(self, what: str, reason: str) -> None:
         """Says what fails and why, once until the reason is another; empty: it works."""
@@ -203,7 +210,8 @@ class RedisBus:
         """In every space first, then the heartbeats: whoever trusts is known to all its peers."""
         nodes = await self._nodes()
         if nodes.keys() != self._leases.keys():
-            self._leases = {node: self._leases.get(node, float("-inf")) for node in nodes}
+            self._leases = {node: self._leases.get(node, -math.inf) for node in nodes}
+            self.trusted_until = min(self._leases.values())
         args: list[str | bytes | int] = [self._store.process, FORGET_MS]
         for space in self._spaces:
             if space not in nodes.values():
@@ -294,6 +302,7 @@ class RedisBus:
         now = self._clock.monotonic()
         if node in self._leases and sent <= now < sent + self._pace.lease_s:
             self._leases[node] = max(self._leases[node], sent + self._pace.lease_s)
+            self.trusted_until = min(self._leases.values())
             if self.trusted and not self._was_trusted:
                 self._was_trusted = True
                 log.info("bus_heard")

@@ -12,6 +12,8 @@ from bff.errors import EnvelopeError
 _HEAD = struct.Struct(">BHdiH")
 _FORM = 1
 _NO_SECRET = -1
+_PROOF_HEAD = struct.Struct(">BdB")
+_PROOF_FORM = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -97,19 +99,22 @@ class Proof:
         return self.accepted_at
 
     def pack(self) -> bytes:
-        """Byte form."""
-        return orjson.dumps([_FORM, self.accepted_at, self.user, self.coworkers])
+        """Byte form: the user and the coworkers follow the head, all as wide as the widest."""
+        idents = (self.user, *self.coworkers)
+        width = max(1, (max(idents).bit_length() + 7) // 8)
+        head = _PROOF_HEAD.pack(_PROOF_FORM, self.accepted_at, width)
+        return head + b"".join(ident.to_bytes(width, "big") for ident in idents)
 
     @staticmethod
     def unpack(data: bytes) -> Proof:
         """Raises EnvelopeError on any form that `pack` does not write."""
         try:
-            stored: object = orjson.loads(data)
-        except ValueError:
-            raise EnvelopeError("stored proof is not readable") from None
-        match stored:
-            case [int(form), int() | float() as accepted_at, int(user), list(coworkers)] if (
-                form == _FORM and all(isinstance(one, int) for one in coworkers)
-            ):
-                return Proof(float(accepted_at), user, tuple(coworkers))
-        raise EnvelopeError(f"stored proof has another form, this process reads {_FORM}")
+            form, accepted_at, width = _PROOF_HEAD.unpack_from(data)
+        except struct.error:
+            raise EnvelopeError("stored proof is too short") from None
+        packed = data[_PROOF_HEAD.size :]
+        if form != _PROOF_FORM or not width or not packed or len(packed) % width:
+            raise EnvelopeError(f"stored proof has another form, this process reads {_PROOF_FORM}")
+        places = range(0, len(packed), width)
+        user, *coworkers = (int.from_bytes(packed[at : at + width], "big") for at in places)
+        return Proof(accepted_at, user, tuple(coworkers))

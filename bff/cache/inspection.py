@@ -29,7 +29,7 @@ class StoredState(enum.Enum):
     DROPPED = "dropped"
     """Something that it depends on was invalidated after it was fetched."""
     UNCERTAIN = "uncertain"
-    """Whether something was is not known: the store has lost the generation of a tag."""
+    """Whether something was is not known: the store has forgotten what was in its time."""
     UNREADABLE = "unreadable"
     """It does not open: another secret, another version, or altered."""
     UNKNOWN = "unknown"
@@ -40,6 +40,7 @@ class StoredState(enum.Enum):
 class TagState:
     """A tag of a stored document and the stamp of its last invalidation, None where that is lost.
 
+    0 where there was none since the document.
     `drops`: it is why the document is not used.
     """
 
@@ -114,8 +115,8 @@ class Inspector:
     async def look(self, space: str, wants: Sequence[Want]) -> Sights:
         """Never raises: a store that is away is a state of its documents."""
         addresses = [each for want in wants for each in (want.address, *want.older)]
-        names = ["clock", "g:", *(each.container.label for each in addresses)]
-        fields = [each.field for each in addresses]
+        names = ["clock", *(each.container.label for each in addresses)]
+        fields = ["", *(each.field for each in addresses)]
         try:
             last, *told = await self.cache.store.run(space, self._script, names, fields)
         except StoreUnavailable:

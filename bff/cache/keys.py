@@ -8,6 +8,7 @@ that a cluster keeps them on one node and a script may touch several.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import string
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ LAYOUT = 1
 """Version of the key layout; a process never reads names of another layout."""
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_.-]*")
+_SHORT = 128
 _PLAIN = frozenset((string.ascii_letters + string.digits + "-_.").encode())
 
 
@@ -26,8 +28,16 @@ def escape(text: str) -> str:
     """
     if _PLAIN_TEXT.fullmatch(text):
         return text
+    return _remembered(text) if len(text) <= _SHORT else _escaped(text)
+
+
+def _escaped(text: str) -> str:
     data = text.encode("utf-8", "surrogatepass")
     return "".join(chr(b) if b in _PLAIN else f"%{b:02X}" for b in data)
+
+
+# Variants, of which there are few, and many requests with each.
+_remembered = functools.lru_cache(maxsize=1024)(_escaped)
 
 
 class Scope(enum.Enum):

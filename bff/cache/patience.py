@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -136,21 +136,23 @@ class Allowance:
         spent_s = self._time.now() - self._since if self._waits else 0.0
         return max(0.0, self._left_s - spent_s)
 
-    @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
-        """Around a wait."""
+    def __enter__(self) -> None:
+        """A wait begins."""
         self._time.begin()
         if not self._waits:
             self._since = self._time.now()
         self._waits += 1
-        try:
-            yield
-        finally:
-            left_s = self.left_s()
-            self._waits -= 1
-            if not self._waits:
-                self._left_s = left_s
-            self._time.end()
+
+    def __exit__(self, *_: object) -> None:
+        left_s = self.left_s()
+        self._waits -= 1
+        if not self._waits:
+            self._left_s = left_s
+        self._time.end()
+
+    def counted(self) -> AbstractContextManager[None]:
+        """Around a wait."""
+        return self
 
     @contextlib.asynccontextmanager
     async def timeout(self) -> AsyncIterator[None]:
@@ -158,16 +160,16 @@ class Allowance:
         loop = asyncio.get_running_loop()
         alarm: asyncio.TimerHandle | None = None
         async with asyncio.timeout(None) as limit:
-
-            def look() -> None:
+            # Given itself: if it held itself, all of the request would wait to be collected.
+            def look(again: Callable[..., None]) -> None:
                 nonlocal alarm
                 left_s = self.left_s()
                 if left_s > 0:
-                    alarm = loop.call_later(max(left_s, _LEAST_S), look)
+                    alarm = loop.call_later(max(left_s, _LEAST_S), again, again)
                 else:
                     limit.reschedule(loop.time())
 
-            look()
+            look(look)
             try:
                 yield
             finally:
@@ -261,8 +263,7 @@ async def wait(command: asyncio.Future[Any], timeout_s: float = math.inf) -> Non
                 left_s = min(left_s, allowance.left_s())
             if left_s <= 0:
                 break
-            limit_s = None if left_s == math.inf else max(left_s, _LEAST_S)
-            await asyncio.wait((command,), timeout=limit_s)
+            await _ended(command, max(left_s, _LEAST_S))
         for _ in range(TURNS):
             if command.done():
                 return
@@ -275,3 +276,22 @@ async def wait(command: asyncio.Future[Any], timeout_s: float = math.inf) -> Non
     if due_s > 0 and (allowance is not None or _part.get() < 1):
         raise OutOfPatience(command, due_s)
     raise Unanswered(f"no answer within {timeout_s * 1000:.0f} ms")
+
+
+async def _ended(command: asyncio.Future[Any], within_s: float) -> None:
+    """As `asyncio.wait`, for one command that others wait for as well."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    command.add_done_callback(wake)
+    timer = loop.call_later(within_s, wake) if within_s < math.inf else None
+    try:
+        await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+        command.remove_done_callback(wake)

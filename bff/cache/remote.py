@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -33,6 +34,10 @@ LIVE_MS = 3_000
 """A process whose last heartbeat is older holds no copies that it would serve."""
 MAX_FIELDS = 256
 """Most documents of one container; one more takes the place of any other."""
+MAX_TOGETHER = 512
+"""Most documents that one command asks for; nobody else is answered by Redis meanwhile."""
+GENERATION = "g:"
+"""How the generations of tags are called, among the fields of a space's clock."""
 PROOF_FIELD = escape(tagging.PROOF_RESOURCE) + "||"
 
 
@@ -41,12 +46,25 @@ def script(name: str) -> str:
     return (resources.files("bff.cache") / "scripts" / f"{name}.lua").read_text()
 
 
+@dataclass(slots=True)
+class _Loads:
+    """One command of the loads of one turn of the event loop; each name has one answer, in order.
+
+    `command`: its answers, for all who have asked.
+    """
+
+    names: list[str]
+    args: list[str]
+    command: asyncio.Future[list[bytes | None]] = field(init=False)
+
+
 class RemoteStore:
     """A `Store` on a redis-py asyncio client. `process` names this process to its peers.
 
     A caller waits `timeout_s` at most, less within a request that has less patience left. The
     command itself runs to its own end: a connection is never given up in the middle of an answer,
-    and one that is slow to open serves the next caller.
+    and one that is slow to open serves the next caller. What is loaded in one turn of the event
+    loop is one command.
     """
 
     def __init__(
@@ -57,6 +75,7 @@ class RemoteStore:
         self.process = process
         self._timeout_s = timeout_s
         self._running: set[asyncio.Future[Any]] = set()
+        self._gathering: dict[str, _Loads] = {}
         self._others: dict[str, AsyncScript] = {}
         self._renewed = False
         self._load = client.register_script(script("load"))
@@ -72,13 +91,16 @@ class RemoteStore:
         return self.keyspace.base(space) + "processes"
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        base = self.keyspace.base(space)
-        keys = [base + "clock", *(self.keyspace.container(c) for c, _ in wants)]
-        args = [base + "g:", *(field for _, field in wants)]
-        stamp, *values = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
-        if stamp is None or len(values) != len(wants):
+        loads = self._gathering.get(space)
+        if loads is None or len(loads.names) > MAX_TOGETHER:
+            loads = self._gather(space)
+        first = len(loads.names)
+        loads.names += [self.keyspace.container(container) for container, _ in wants]
+        loads.args += [name for _, name in wants]
+        answers = await self._heard(loads.command)
+        if len(answers) != len(loads.names) or (stamp := answers[0]) is None:
             raise StoreUnavailable("the store gave another answer than the script's")
-        return Loaded(int(stamp), tuple(parse(value) for value in values))
+        return Loaded(int(stamp), tuple(map(parse, answers[first : first + len(wants)])))
 
     async def save(
         self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
@@ -91,7 +113,7 @@ class RemoteStore:
             f"{base}f:{container.label}",
         ]
         ttl_ms = max(0, int(ttl_s * 1000))
-        args: list[str | bytes | int] = [base + "g:", stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
+        args: list[str | bytes | int] = [GENERATION, stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
         for put in puts:
             args += [put.field, header(stamp, put.tags) + put.sealed]
         return bool(await self._answer(self._save(keys, args)))
@@ -156,9 +178,23 @@ class RemoteStore:
     def _flag_key(self, space: str, name: str) -> str:
         return f"{self.keyspace.base(space)}flag:{escape(name)}"
 
+    def _gather(self, space: str) -> _Loads:
+        """A command that whoever asks before the next turn of the loop may join."""
+        loads = _Loads([self.keyspace.base(space) + "clock"], [GENERATION])
+        loads.command = self._run(self._send(space, loads))
+        self._gathering[space] = loads
+        return loads
+
+    async def _send(self, space: str, loads: _Loads) -> list[bytes | None]:
+        if self._gathering.get(space) is loads:
+            del self._gathering[space]
+        return cast("list[bytes | None]", await self._load(loads.names, loads.args))
+
     async def _answer(self, command: Awaitable[T]) -> T:
+        return await self._heard(self._run(command))
+
+    async def _heard(self, running: asyncio.Future[T]) -> T:
         """The one seam between redis-py's failures and ours."""
-        running = self._run(command)
         await patience.wait(running, self._timeout_s)
         if running.cancelled():
             raise StoreUnavailable("closed")

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 from bff.cache.keys import Container
 from bff.errors import StoreUnavailable
 
+SEAL_BYTES = 16
+"""Of AES-GCM's tag, with which a sealed value ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Raw:
@@ -23,6 +26,11 @@ class Raw:
     header: bytes
     tags: tuple[str, ...]
     sealed: bytes
+
+    @property
+    def seal(self) -> bytes:
+        """Names exactly this value: its header, and the code that authenticates all of it."""
+        return self.header + self.sealed[-SEAL_BYTES:]
 
 
 @dataclass(frozen=True, slots=True)

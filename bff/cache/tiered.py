@@ -6,10 +6,8 @@ Whether something found may be used is not decided here; that it is what its key
 from __future__ import annotations
 
 import asyncio
-import enum
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -18,6 +16,8 @@ from bff.cache import tags as tagging
 from bff.cache.bus import Bus
 from bff.cache.entry import Entry, Proof, pack, unpack
 from bff.cache.envelope import Binding, Sealer
+from bff.cache.findings import Fill, Findings, Found, Kept, Ticket, Tier, Want
+from bff.cache.glance import Glance
 from bff.cache.guarded import GuardedStore
 from bff.cache.keys import Address, Scope
 from bff.cache.memory import Held, Memory
@@ -26,87 +26,24 @@ from bff.cache.store import Put, Raw, Refused, header
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreUnavailable
 
+__all__ = [
+    "Fill",
+    "Findings",
+    "Found",
+    "Glance",
+    "Kept",
+    "Ticket",
+    "Tier",
+    "TieredCache",
+    "Want",
+]
+
 log = structlog.get_logger("bff.cache")
 
 ISOLATED_MAX_AGE_S = 5.0
 """Cap on in-process entries while others' invalidations cannot be heard."""
-
-
-class Tier(enum.Enum):
-    """Where something came from."""
-
-    L1 = "l1"
-    L2 = "l2"
-    UPSTREAM = "upstream"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Want:
-    """One document: its address, the same under older secrets, and the token that opens it."""
-
-    address: Address
-    older: tuple[Address, ...]
-    token: str | None
-
-    def __repr__(self) -> str:
-        return f"Want({self.address.text})"
-
-    @property
-    def key(self) -> str:
-        """Its name in process."""
-        return self.address.text
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A document and where it was. `expires`: of the copy in process, monotonic seconds.
-
-    `stands_in`: an invalidation of it may have been missed; for want of anything better only.
-    """
-
-    value: Entry | Proof
-    tier: Tier
-    expires: float = field(default=math.inf, compare=False)
-    stands_in: bool = False
-
-
-class Kept(enum.Enum):
-    """Where a fetched document was kept."""
-
-    EVERYWHERE = "everywhere"
-    """Or perhaps so: whether the shared store took it was not heard. It is to be looked for."""
-    HERE = "here"
-    """The shared store has not taken it, so other processes look for it in vain."""
-    NOWHERE = "nowhere"
-    """It was overtaken by an invalidation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """The moment before a fetch; what was invalidated after it is not stored.
-
-    `stamp` is None when the store could not be asked: then only this process keeps the result.
-    """
-
-    memory: int
-    stamp: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """Answers to `find`, in order, and the ticket for a fetch that begins after it."""
-
-    ticket: Ticket
-    values: tuple[Found | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """A fetched document to keep for `keep_s` seconds."""
-
-    want: Want
-    value: Entry | Proof
-    tags: tuple[str, ...]
+WANT_BYTES = 400
+"""What a want takes that is remembered, beside its names."""
 
 
 class TieredCache:
@@ -157,38 +94,80 @@ class TieredCache:
         For what is made of other copies, `since`: when the first of them was asked for, and
         `until`: when the first of them expires, in monotonic seconds.
         """
-        assert self.bus is not None
-        cap = self._max_age_s if self.bus.trusted else min(self._max_age_s, ISOLATED_MAX_AGE_S)
-        if not self.memory_usable:
-            cap = 0.0  # an invalidation of it could be missed before the tier is used again
         since = self._clock.monotonic() if since is None else since
-        return Held(value, cost, min(since + cap, until), tags)
+        return Held(value, cost, min(since + self._cap_s(), until), tags)
 
-    async def find(self, space: str, wants: Sequence[Want]) -> Findings:
-        """What is held for each want. Never raises: a store that fails holds nothing."""
+    def _cap_s(self) -> float:
+        assert self.bus is not None
+        if self.bus.trusted:
+            return self._max_age_s
+        if self.store.available:
+            return 0.0  # an invalidation could be missed before the tier is used again
+        return min(self._max_age_s, ISOLATED_MAX_AGE_S)
+
+    async def find(
+        self, space: str, wants: Sequence[Want], glance: Glance | None = None
+    ) -> Findings:
+        """What is held for each want. Never raises: a store that fails holds nothing.
+
+        `glance`: of one request, whose next question may be answered together with this one.
+        """
         ticket = self.memory.ticket()
-        found = [self.held(want) for want in wants]
+        found = self._copies(wants)
         missing = tuple(want for want, held in zip(wants, found, strict=True) if held is None)
         if not missing:
             return Findings(Ticket(ticket, None), tuple(found))
-        assert self.bus is not None
-        ask = self._together if self.bus.trusted else self._alone
-        stored = await ask(space, missing, ticket)
+        stored = await self._asked(space, missing, ticket, glance)
         rest = iter(stored.values)
         return Findings(stored.ticket, tuple(next(rest) if h is None else h for h in found))
 
     def held(self, want: Want) -> Found | None:
         """The copy in process, if it may be served."""
+        return self._copies((want,))[0]
+
+    def _copies(self, wants: Sequence[Want]) -> list[Found | None]:
         if not self.memory_usable:
-            return None
-        held = self.memory.held(want.key, self._clock.monotonic())
-        if held is None or not isinstance(held.value, Entry | Proof):
-            return None
-        return Found(held.value, Tier.L1, held.expires)
+            return [None] * len(wants)
+        now = self._clock.monotonic()
+        return [_copy(self.memory.held(want.key, now)) for want in wants]
 
     async def look(self, space: str, wants: Sequence[Want]) -> Findings:
         """As `find`, past what this process holds: another may have stored something newer."""
         return await self._alone(space, tuple(wants), self.memory.ticket())
+
+    async def _asked(
+        self, space: str, wants: tuple[Want, ...], ticket: int, glance: Glance | None
+    ) -> Findings:
+        assert self.bus is not None
+        known = None if glance is None else glance.take(wants, ticket)
+        if not self.bus.trusted:
+            return await self._alone(space, wants, ticket)
+        if known is not None:
+            return known
+        if glance is None:
+            return await self._together(space, wants, ticket)
+        self._followed(glance, wants)
+        ahead = tuple(want for want in self._ahead_of(wants[0]) if want not in wants)
+        stored = await self._together(space, wants + ahead, ticket)
+        glance.give(wants[0], ahead, stored)
+        return stored
+
+    def _followed(self, glance: Glance, wants: tuple[Want, ...]) -> None:
+        """Remember what one request wanted after what. It is a hint, like all that is kept here."""
+        if glance.after is None:
+            return
+        container = glance.after.address.container
+        cost = sum(WANT_BYTES + 2 * len(want.key) for want in wants)
+        held = Held(wants, cost, math.inf, frozenset({(container.space, container.label)}))
+        self.memory.put(_next(glance.after), held, self.memory.ticket())
+
+    def _ahead_of(self, want: Want) -> tuple[Want, ...]:
+        """What was wanted after it the last time, and is not here."""
+        wants = self.memory.get(_next(want), self._clock.monotonic())
+        if not isinstance(wants, tuple):
+            return ()
+        found = zip(wants, self._copies(wants), strict=True)
+        return tuple(want for want, copy in found if copy is None)
 
     async def _alone(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
         try:
@@ -232,9 +211,7 @@ class TieredCache:
         found: list[Found | None] = [None] * len(wants)
         for (index, address), raw in zip(asked, loaded.values, strict=True):
             if raw is not None and found[index] is None:
-                value = self._opened(wants[index], address, raw)
-                if value is not None:
-                    found[index] = self._newest(Fill(wants[index], value, raw.tags), ticket)
+                found[index] = self._stored(wants[index], address, raw, ticket)
         return Findings(Ticket(ticket, loaded.stamp), tuple(found))
 
     def unstamped(self) -> Ticket:
@@ -280,24 +257,38 @@ class TieredCache:
             return None
         return Found(held.value, Tier.L1, -math.inf, stands_in=True)
 
-    def _newest(self, stored: Fill, ticket: int) -> Found:
-        """Of what the shared store holds and a copy in process, which may have come since.
+    def _stored(self, want: Want, address: Address, raw: Raw, ticket: int) -> Found | None:
+        """What the shared store holds, or a newer copy in process, which may have come since.
 
         A store that is full keeps what it had, and an answer of it may be from before a save.
         """
-        copy = self.held(stored.want)
-        if copy is not None and copy.value.moment > stored.value.moment:
-            return copy
-        held = self._held(stored)
-        self.memory.put(stored.want.key, held, ticket)
-        return Found(stored.value, Tier.L2, held.expires)
+        kept, seal = self.memory.peek(want.key), raw.seal
+        if kept is not None and kept.seal == seal and isinstance(kept.value, Entry | Proof):
+            # It was opened before, and the store has nothing else: only its time begins anew.
+            value, held = kept.value, self._lasting(kept.value, kept.cost, kept.tags, seal)
+        else:
+            opened = self._opened(want, address, raw)
+            if opened is None:
+                return None
+            copy = self.held(want)
+            if copy is not None and copy.value.moment > opened.moment:
+                return copy
+            value, held = opened, self._held(Fill(want, opened, raw.tags), seal)
+        self.memory.put(want.key, held, ticket)
+        return Found(value, Tier.L2, held.expires)
 
-    def _held(self, fill: Fill) -> Held:
+    def _held(self, fill: Fill, seal: bytes | None = None) -> Held:
         cost = len(fill.value.body) if isinstance(fill.value, Entry) else 128
-        held = self.hold(fill.value, cost + len(fill.want.key), _scoped(fill))
-        if self._stand_in_s:
-            held = replace(held, stands_in_until=self._clock.monotonic() + self._stand_in_s)
-        return held
+        cost += len(fill.want.key) + len(seal or b"")
+        return self._lasting(fill.value, cost, _scoped(fill), seal)
+
+    def _lasting(
+        self, value: object, cost: int, tags: frozenset[tuple[str, str]], seal: bytes | None
+    ) -> Held:
+        """From now on."""
+        now = self._clock.monotonic()
+        stands_in_until = now + self._stand_in_s if self._stand_in_s else -math.inf
+        return Held(value, cost, now + self._cap_s(), tags, stands_in_until, seal)
 
     def _put(self, fill: Fill, stamp: int) -> Put:
         value = fill.value
@@ -315,6 +306,16 @@ class TieredCache:
         except EnvelopeError as error:
             log.warning("stored_value_refused", resource=address.resource, reason=str(error))
             return None
+
+
+def _copy(held: Held | None) -> Found | None:
+    if held is None or not isinstance(held.value, Entry | Proof):
+        return None
+    return Found(held.value, Tier.L1, held.expires)
+
+
+def _next(want: Want) -> tuple[str, str]:
+    return "after", want.key
 
 
 def _scoped(fill: Fill) -> frozenset[tuple[str, str]]:

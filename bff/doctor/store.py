@@ -112,7 +112,7 @@ def judge_eviction(policy: str) -> Finding:
     """From `maxmemory_policy`. Any key may go at any time; none going is what hurts."""
     if policy == "noeviction":
         detail = "noeviction: once full, Redis refuses to store, and the gateway goes around it"
-        return warning("Redis eviction", detail, "Set maxmemory-policy to allkeys-lru.")
+        return warning("Redis eviction", detail, "Set maxmemory-policy to volatile-lru.")
     return ok("Redis eviction", policy or "not told")
 
 

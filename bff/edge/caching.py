@@ -16,6 +16,9 @@ CACHED_VARY: Final = "Authorization, Accept-Encoding, Origin"
 PASS_THROUGH_VARY: Final = ("Authorization", "Origin")
 MAX_UPSTREAM_VALUE: Final = 4 * 1024
 
+_CACHE_CONTROL: Final = (b"cache-control", CACHED_CACHE_CONTROL.encode())
+_VARY: Final = (b"vary", CACHED_VARY.encode())
+
 _MAX_DELTA_S: Final = 2**31  # RFC 9111 §1.2.2
 _MAX_SF_INTEGER: Final = 999_999_999_999_999  # RFC 9651 §3.3.1
 
@@ -130,16 +133,16 @@ def cached_answer_headers(
     `validator`: the strong ETag of the representation served. Raises as `cache_status` and
     `server_timing` do. No Server-Timing when nothing was measured.
     """
-    fields = [
-        ("etag", validator),
-        ("cache-control", CACHED_CACHE_CONTROL),
-        ("vary", CACHED_VARY),
-        ("age", age(age_s)),
-        ("cache-status", cache_status(outcome)),
+    headers = [
+        (b"etag", validator.encode("ascii")),
+        _CACHE_CONTROL,
+        _VARY,
+        (b"age", age(age_s).encode("ascii")),
+        (b"cache-status", cache_status(outcome).encode("ascii")),
     ]
     if durations_ms:
-        fields.append(("server-timing", server_timing(durations_ms)))
-    return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
+        headers.append((b"server-timing", server_timing(durations_ms).encode("ascii")))
+    return headers
 
 
 def private_cache_control(upstream_value: str | None) -> str:

@@ -30,11 +30,9 @@ def etag(parts: Iterable[bytes], encoding: str) -> str:
     """
     if not _TOKEN.fullmatch(encoding):
         raise ValueError("a content coding is a token")
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    text = urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
+    counted = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    digest = blake2b(counted, digest_size=16).digest()
+    text = urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
     return f'"{text}-{encoding}"'
 
 

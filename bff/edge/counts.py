@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from bff.cache.tiered import Tier
 from bff.edge.target import BOOTSTRAP_PATH
-from bff.observe.metrics import Count, Metrics
+from bff.observe.metrics import Metrics
+from bff.observe.series import Count
 from bff.session.reading import Reading
 
 _NEGATIVE = "negative"
@@ -19,12 +20,18 @@ class Counts:
     __slots__ = ("_by_encoding", "_by_shape", "_hits", "_not_modified", "_unsent")
 
     def __init__(
-        self, metrics: Metrics, space: str, route: str, parts: Sequence[tuple[str, str]]
+        self,
+        metrics: Metrics,
+        space: str,
+        route: str,
+        parts: Sequence[tuple[str, str]],
+        *,
+        finished: bool,
     ) -> None:
         l1 = Tier.L1.value
         cached = metrics.counter("bff_bootstraps_cached", space)
         self._hits: tuple[Count, ...] = (
-            metrics.counter("bff_finished_hits", space, route),
+            *((metrics.counter("bff_finished_hits", space, route),) if finished else ()),
             *((cached,) if route == BOOTSTRAP_PATH else ()),
             *(metrics.counter("bff_cache_reads", space, name, l1, told) for name, told in parts),
             *(metrics.counter("bff_upstream_calls_saved", space, name) for name, _ in parts),
@@ -34,22 +41,22 @@ class Counts:
         self._by_encoding = metrics.counter("bff_bytes_saved", space, "encoding")
         self._unsent = metrics.counter("bff_bytes_saved", space, "not_modified")
 
-    def hit(self) -> None:
-        """Served from finished bytes: each of its resources was read."""
+    def hit(self, times: int = 1) -> None:
+        """Served from this process: each of its resources was read."""
         for count in self._hits:
-            count.add()
+            count.add(times)
 
-    def sent(self, left_out: int, compressed: int) -> None:
-        """As a whole: the bytes that its shape and its encoding spared."""
+    def sent(self, left_out: int, compressed: int, times: int = 1) -> None:
+        """As a whole: the bytes that its shape and its encoding spared, each time."""
         if left_out > 0:
-            self._by_shape.add(left_out)
+            self._by_shape.add(left_out * times)
         if compressed > 0:
-            self._by_encoding.add(compressed)
+            self._by_encoding.add(compressed * times)
 
-    def unmodified(self, unsent: int) -> None:
-        """As a 304, which spared so many bytes."""
-        self._not_modified.add()
-        self._unsent.add(unsent)
+    def unmodified(self, unsent: int, times: int = 1) -> None:
+        """As a 304, which spared so many bytes each time."""
+        self._not_modified.add(times)
+        self._unsent.add(unsent * times)
 
 
 class Counters:
@@ -57,14 +64,19 @@ class Counters:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._known: dict[tuple[str, str, tuple[tuple[str, str], ...]], Counts] = {}
+        self._known: dict[tuple[str, str, tuple[tuple[str, str], ...], bool], Counts] = {}
 
-    def of(self, space: str, route: str, readings: Sequence[Reading]) -> Counts:
-        """Those of an answer that is made of these readings."""
+    def of(
+        self, space: str, route: str, readings: Sequence[Reading], *, finished: bool = True
+    ) -> Counts:
+        """Those of an answer that is made of these readings; `finished`: before it was asked."""
         parts = tuple(
             (r.resource.name, _HIT if r.entry.status == 200 else _NEGATIVE) for r in readings
         )
-        counts = self._known.get((space, route, parts))
+        key = (space, route, parts, finished)
+        counts = self._known.get(key)
         if counts is None:
-            counts = self._known[space, route, parts] = Counts(self._metrics, space, route, parts)
+            counts = self._known[key] = Counts(
+                self._metrics, space, route, parts, finished=finished
+            )
         return counts

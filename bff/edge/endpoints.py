@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-import orjson
 from starlette.types import Receive, Scope, Send
 
 from bff.cache.secrets import Keyring
 from bff.edge import exchange as exchanges
 from bff.edge.caching import Forward, Forwarded, cache_status, merge_vary, private_cache_control
-from bff.edge.headers_in import bearer
-from bff.edge.respond import JSON_TYPE, Made, RepresentationKey, Responder
+from bff.edge.callers import Callers, Known
+from bff.edge.respond import JSON_TYPE, AtHand, Made, RepresentationKey, Responder
 from bff.edge.target import coworker_id, parse_query
 from bff.errors import ParameterError, TargetError, UpstreamTimeout
 from bff.nexudus.answers import Answer
-from bff.nexudus.headers import Variants
 from bff.nexudus.location import relocated
 from bff.observe.metrics import Metrics
 from bff.resources import Resource
-from bff.session.bootstrap import Bootstrap
+from bff.session.bootstrap import Bootstrap, Document, in_shape
 from bff.session.interpret import Refusal
-from bff.session.principal import Principal, identify
+from bff.session.principal import Principal
 from bff.session.reading import Caller, Outcome, Reading
 from bff.session.reads import Reads
-from bff.shape import NamedShapes, Shape, project
+from bff.shape import NamedShapes, Shape
 
 Make = Callable[[], Awaitable[Made | Refusal]]
 
@@ -44,33 +43,34 @@ class Asked:
     `shape_name`: the name that a shape was asked by, else its canonical form; empty without one.
     """
 
-    principal: Principal
-    variants: Variants
+    caller: Known
     shape: Shape
     parameters: dict[str, str]
     shape_name: str
 
+    @property
+    def principal(self) -> Principal:
+        """Whose token it is asked with."""
+        return self.caller.principal
 
-@dataclass(frozen=True, slots=True)
+
 class Understanding:
     """What requests are read with: secrets for token digests, and the named shapes."""
 
-    keyring: Keyring
-    shapes: NamedShapes
+    def __init__(self, keyring: Keyring, shapes: NamedShapes) -> None:
+        self.keyring: Final = keyring
+        self.shapes: Final = shapes
+        self._callers = Callers(keyring)
 
     def of(self, scope: Scope, parameters: frozenset[str]) -> Asked:
         """The caller, the variants and the shape of a request. Raises RequestError."""
-        token = bearer(scope["headers"])
+        exchange, space = exchanges.of(scope), exchanges.space_of(scope)
+        caller = self._callers.of(space.name, scope["headers"], exchange.given)
         given = parse_query(scope["query_string"], parameters)
         text = given.get("_shape", "")
         shape, reference = self.shapes.resolve(text), text.strip(" ")
-        return Asked(
-            principal=identify(exchanges.space_of(scope).name, token, self.keyring),
-            variants=Variants.of(scope["headers"]),
-            shape=shape,
-            parameters=given,
-            shape_name=reference if reference.startswith("@") else shape.canonical,
-        )
+        name = reference if reference.startswith("@") else shape.canonical
+        return Asked(caller, shape, given, name)
 
 
 class Endpoints:
@@ -102,21 +102,22 @@ class Endpoints:
         asked = self._understanding.of(scope, BOOTSTRAP_PARAMETERS)
         hint = _hint(asked.parameters.get("coworkerId"))
 
+        caller = self._caller(scope, asked)
+
+        def at_hand() -> Made | None:
+            whole = self._bootstrap.at_hand(caller, asked.shape)
+            if whole is None:
+                return None
+            made = self._bootstrapped(asked, in_shape(whole, asked.shape))
+            return replace(made, at_hand=whole)
+
         async def make() -> Made | Refusal:
-            caller = self._caller(scope, asked)
             document = await self._bootstrap.document(caller, asked.shape, hint)
             if isinstance(document, Refusal):
                 return document
-            if not document.complete:
-                self._metrics.count("bff_bootstraps_incomplete", asked.principal.space)
-            elif all(reading.outcome in _COPIES for reading in document.readings):
-                self._metrics.count("bff_bootstraps_cached", asked.principal.space)
-            return Made(
-                200, JSON_TYPE, document.body, document.complete, document.readings,
-                document.left_out,
-            )  # fmt: skip
+            return self._bootstrapped(asked, document)
 
-        await self._answer(scope, send, asked, "", make)
+        await self._answer(scope, send, asked, "", make, at_hand)
 
     async def profiles(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`GET /api/public/coworkers/profiles`."""
@@ -124,7 +125,7 @@ class Endpoints:
 
         async def make() -> Made | Refusal:
             reading = await self._reads.profiles(self._caller(scope, asked))
-            return _listed(asked, reading)
+            return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, "", make)
 
@@ -135,7 +136,7 @@ class Endpoints:
 
         async def make() -> Made | Refusal:
             reading = await self._reads.related(self._caller(scope, asked), coworker)
-            return _listed(asked, reading)
+            return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, ident, make)
 
@@ -144,11 +145,39 @@ class Endpoints:
         space = exchanges.space_of(scope).name
         self._metrics.count("bff_cache_reads", space, resource.name, "upstream", "bypass")
 
+    def _listed(self, asked: Asked, reading: Reading | Refusal) -> Made | Refusal:
+        """What Nexudus answers on a list route, in the caller's shape."""
+        if isinstance(reading, Refusal):
+            return reading
+        entry = reading.entry
+        if entry.status != 200:
+            return Made(entry.status, entry.content_type, entry.body, True, (reading,))
+        body, left_out = self._reads.documents.shaped(asked.principal, reading, asked.shape)
+        return Made(200, JSON_TYPE, body, True, (reading,), left_out)
+
+    def _bootstrapped(self, asked: Asked, document: Document) -> Made:
+        if not document.complete:
+            self._metrics.count("bff_bootstraps_incomplete", asked.principal.space)
+        elif all(reading.outcome in _COPIES for reading in document.readings):
+            self._metrics.count("bff_bootstraps_cached", asked.principal.space)
+        return Made(
+            200, JSON_TYPE, document.body, document.complete, document.readings, document.left_out
+        )
+
     def _caller(self, scope: Scope, asked: Asked) -> Caller:
         began = exchanges.of(scope).started
-        return Caller(asked.principal, asked.variants, began + PATIENCE * self._deadline_s, began)
+        until = began + PATIENCE * self._deadline_s
+        return Caller(asked.principal, asked.caller.variants, until, began)
 
-    async def _answer(self, scope: Scope, send: Send, asked: Asked, ident: str, make: Make) -> None:
+    async def _answer(
+        self,
+        scope: Scope,
+        send: Send,
+        asked: Asked,
+        ident: str,
+        make: Make,
+        at_hand: Callable[[], Made | None] = lambda: None,
+    ) -> None:
         exchange = exchanges.of(scope)
         principal = asked.principal
         key = RepresentationKey(
@@ -157,25 +186,35 @@ class Endpoints:
             route=exchange.route,
             ident=ident,
             shape=asked.shape.canonical,
-            variant=asked.variants.canonical,
-            encoding=self._responder.encoding_for(scope),
+            variant=asked.caller.variant,
+            encoding=asked.caller.encoding,
         )
         self.on_asked(exchange, key)
         finished = self._responder.recall(key)
         if finished is not None:
+            exchange.recalled, exchange.shape_name = key, asked.shape_name
             await self._responder.send(scope, send, finished, shape=asked.shape_name)
             return
         ticket = self._responder.ticket()
+        made = at_hand()
+        if made is None:
+            found = await self._in_time(make)
+            if isinstance(found, Refusal):
+                await send_refusal(found, scope, send)
+                return
+            made = found
+        finished = self._responder.finish(key, principal, made, ticket)
+        if made.at_hand is not None:
+            parts = self._bootstrap.wanted(asked.shape)
+            exchange.recalled = AtHand(replace(key, shape=""), made.at_hand, parts)
+        await self._responder.send(scope, send, finished, made.readings, asked.shape_name)
+
+    async def _in_time(self, make: Make) -> Made | Refusal:
         try:
             async with asyncio.timeout(self._deadline_s):
-                made = await make()
+                return await make()
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
-        if isinstance(made, Refusal):
-            await send_refusal(made, scope, send)
-            return
-        finished = self._responder.finish(key, principal, made, ticket)
-        await self._responder.send(scope, send, finished, made.readings, asked.shape_name)
 
 
 def _hint(text: str | None) -> int | None:
@@ -185,19 +224,6 @@ def _hint(text: str | None) -> int | None:
         return coworker_id(text)
     except TargetError as error:
         raise ParameterError(f"coworkerId: {error}") from None
-
-
-def _listed(asked: Asked, reading: Reading | Refusal) -> Made | Refusal:
-    """What Nexudus answers on a list route, in the caller's shape."""
-    if isinstance(reading, Refusal):
-        return reading
-    entry = reading.entry
-    if entry.status != 200:
-        return Made(entry.status, entry.content_type, entry.body, True, (reading,))
-    whole = body = entry.body_for(asked.principal.token)
-    if not asked.shape.is_everything:
-        body = orjson.dumps(project(orjson.loads(whole), asked.shape))
-    return Made(200, JSON_TYPE, body, True, (reading,), len(whole) - len(body))
 
 
 async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:

@@ -11,12 +11,25 @@ from bff.errors import CredentialsError, HeaderError, MissingCredentials
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 MAX_BEARER: Final = 8 * 1024
+FRAMING: Final = frozenset((b"content-length", b"transfer-encoding"))
+"""The headers that say where a body ends."""
 
 # One character of a token (RFC 9110 §5.6.2), for the grammars built on it.
 TCHAR: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 
 _PRINTABLE: Final = re.compile(rb"[\x20-\x7e]*")
 _B64TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+def given_once(headers: RawHeaders) -> dict[bytes, bytes] | None:
+    """The headers by name, if every name is in lower case and given once; else None.
+
+    Most requests are like that, and are then read without going through all headers for each name.
+    """
+    given: dict[bytes, bytes] = dict(headers)
+    if len(given) != len(headers) or not b"".join(given).islower():
+        return None
+    return given
 
 
 def single(headers: RawHeaders, name: bytes) -> str | None:
@@ -28,11 +41,10 @@ def single(headers: RawHeaders, name: bytes) -> str | None:
     values = _values(headers, name)
     if not values:
         return None
-    label = name.decode("ascii").title()
     if len(values) > 1:
-        raise HeaderError(f"The {label} header is sent more than once; send it once.")
+        raise HeaderError(f"The {_label(name)} header is sent more than once; send it once.")
     if not _PRINTABLE.fullmatch(values[0]):
-        raise HeaderError(f"The {label} header holds a byte outside printable ASCII.")
+        raise HeaderError(f"The {_label(name)} header holds a byte outside printable ASCII.")
     return values[0].decode("ascii")
 
 
@@ -81,6 +93,10 @@ def bearer(headers: RawHeaders) -> str:
     if not _B64TOKEN.fullmatch(token):
         raise CredentialsError("The bearer token holds a character that no token has.")
     return token
+
+
+def _label(name: bytes) -> str:
+    return name.decode("ascii").title()
 
 
 def _values(headers: RawHeaders, name: bytes) -> list[bytes]:

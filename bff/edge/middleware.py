@@ -14,13 +14,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
+from bff.edge.access_log import AccessLog, Line
 from bff.edge.caching import merge_vary, server_timing
-from bff.edge.headers_in import check_framing, single
+from bff.edge.headers_in import FRAMING, check_framing, single
 from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
 from bff.errors import HeaderError, RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
 from bff.observe.journal import ProblemSeen
-from bff.observe.logs import sampled
 from bff.observe.metrics import Metrics
 from bff.spaces import Space, SpaceTable
 
@@ -35,15 +35,13 @@ EXPOSED_HEADERS = (
     "Retry-After",
     "X-Request-Id",
 )
-SLOW_S = 1.0
-"""A request that takes longer always has its line."""
 
 
 class ExchangeMiddleware:
     """Gives every request an id, and reports it once it is over: a log line and the metrics.
 
-    `failed` hears of each answer with a 5xx. `log_sample`: part of the requests that are well and
-    quick of which there is a line.
+    `failed` hears of each answer with a 5xx, and `learn` of each that was finished before, with all
+    its headers.
     """
 
     def __init__(
@@ -52,14 +50,16 @@ class ExchangeMiddleware:
         clock: Clock,
         metrics: Metrics,
         failed: Callable[[ProblemSeen], None] = lambda _: None,
-        log_sample: float = 1.0,
+        access_log: AccessLog | None = None,
+        learn: Callable[[Scope, exchanges.Exchange, list[Header]], None] = lambda *_: None,
     ) -> None:
         self._app = app
         self._clock = clock
         self._metrics = metrics
         self._failed = failed
-        self._sample = log_sample
+        self._log = access_log or AccessLog()
         self._is_refused = False
+        self._learn = learn
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,8 +71,10 @@ class ExchangeMiddleware:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                message["headers"] = self._with_timing(message, exchange)
-                message["headers"].append(request_id)
+                headers = message["headers"] = self._with_timing(message, exchange)
+                headers.append(request_id)
+                if exchange.recalled is not None:
+                    self._learn(scope, exchange, headers)
             else:
                 exchange.bytes_down += len(message.get("body", b""))
                 if not message.get("more_body", False):
@@ -113,31 +115,15 @@ class ExchangeMiddleware:
             self._failed(ProblemSeen(at, space, route, exchange.status, kind, exchange.request_id))
 
     def _report(self, method: str, exchange: exchanges.Exchange) -> None:
-        took_s = self._clock.monotonic() - exchange.started
-        sample = self._sample if self._sample < 1 and _is_usual(exchange, took_s) else None
-        # By the trace, so that it is told of whole: in every process, and in others than these.
-        ident = exchange.trace_id or exchange.request_id
-        if sample is not None and not sampled(ident, sample):
+        if not self._log.is_on:
             return
-        log.info(
-            "request",
-            method=method,
-            route=exchange.route,
-            space=exchanges.space_name(exchange),
-            status=exchange.status,
-            cache=exchange.cache,
-            ms=round(took_s * 1000, 2),
-            bytes=exchange.bytes_down,
-            request_id=exchange.request_id,
-            trace_id=exchange.trace_id or None,
-            sample=sample,
-        )
-
-
-def _is_usual(exchange: exchanges.Exchange, took_s: float) -> bool:
-    """Whether a request went well, quickly, and was a member's or a probe's."""
-    operators = exchange.route == "/metrics" or exchange.route.startswith("/ops")
-    return 0 < exchange.status < 400 and took_s < SLOW_S and not operators
+        took_s = self._clock.monotonic() - exchange.started
+        self._log.tell(
+            Line(
+                method, exchange.route, exchanges.space_name(exchange), exchange.status,
+                exchange.cache, took_s, exchange.bytes_down, exchange.request_id, exchange.trace_id,
+            )
+        )  # fmt: skip
 
 
 class Cors(CORSMiddleware):
@@ -194,7 +180,9 @@ class ProblemMiddleware:
             await send(message)
 
         try:
-            check_framing(scope["headers"])
+            given = exchanges.of(scope).given
+            if given is None or not FRAMING.isdisjoint(given):
+                check_framing(scope["headers"])
         except RequestError as error:
             problem = problem_for(error, exchanges.of(scope).request_id)
             await send_problem(problem, scope, send, close=True)
@@ -233,7 +221,10 @@ class SpaceMiddleware:
 
     def _resolved(self, scope: Scope) -> Space | RequestError:
         try:
-            host = single(scope["headers"], b"host")
+            given = exchanges.of(scope).given
+            # Of all headers, only the one: it is found by name where names are given once.
+            headers = scope["headers"] if given is None else [(b"host", given.get(b"host", b""))]
+            host = single(headers, b"host")
             if not host:  # some servers pass on an empty one for none
                 return UnknownHost("The request has no Host header.")
             return self._table.resolve(host)

@@ -7,21 +7,28 @@ from dataclasses import dataclass
 
 from starlette.types import Scope, Send
 
-from bff.cache import tags as tagging
 from bff.cache.decide import age_s, remaining_s
+from bff.cache.memory import compact
+from bff.cache.noticed import Noticed
 from bff.cache.tiered import Tier, TieredCache
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
 from bff.edge.caching import Forward, Forwarded, Hit, cached_answer_headers
-from bff.edge.compression import Encoding, compress, negotiate, worth_compressing
+from bff.edge.compression import Encoding, compress, worth_compressing
 from bff.edge.conditional import etag, matches
 from bff.edge.counts import Counters, Counts
 from bff.edge.headers_in import combined
+from bff.nexudus.headers import Header
 from bff.observe.metrics import Metrics
+from bff.resources import Resource
+from bff.session.documents import Whole
+from bff.session.lasting import fresh_until, is_fresh, tags_of
 from bff.session.principal import Principal
 from bff.session.reading import Outcome, Part, Reading
 
 JSON_TYPE = "application/json; charset=utf-8"
+FINISHED_BYTES = 400
+"""What a finished answer takes beside the texts that are counted; the tests measure it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +64,22 @@ class Finished:
     counts: Counts
     parts: tuple[Part, ...]
 
+    def entity_headers(self) -> list[Header]:
+        """Those that its body has, and a 304 in its place has not."""
+        headers = [(b"content-length", str(len(self.body)).encode())]
+        if self.content_type:
+            headers.append((b"content-type", self.content_type.encode("latin-1")))
+        if self.encoding is not Encoding.IDENTITY:
+            headers.append((b"content-encoding", self.encoding.value.encode()))
+        return headers
+
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A document as made for one caller, not yet encoded. `left_out`: bytes that a shape spared."""
+    """A document as made for one caller, not yet encoded. `left_out`: bytes that a shape spared.
+
+    `at_hand`: the whole that it was made of, which is parsed in process: it is easily made again.
+    """
 
     status: int
     content_type: str
@@ -68,6 +87,17 @@ class Made:
     complete: bool
     readings: tuple[Reading, ...]
     left_out: int = 0
+    at_hand: Whole | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AtHand:
+    """A whole document, the `parts` that it was asked for with, and the key of its representations
+    but for their shape, which is empty there."""
+
+    key: RepresentationKey
+    whole: Whole
+    parts: tuple[Resource, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +114,14 @@ class Responder:
     `on_shaped(space, shape, size, left_out)` hears of each that was shaped, in bytes.
     """
 
-    def __init__(self, cache: TieredCache, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, cache: TieredCache, clock: Clock, metrics: Metrics, noticed: Noticed | None = None
+    ) -> None:
         self._cache = cache
         self._clock = clock
         self._counters = Counters(metrics)
+        self._noticed = noticed or Noticed()
         self.on_shaped: Callable[[str, str, int, int], None] = lambda _sp, _sh, _size, _left: None
-
-    def encoding_for(self, scope: Scope) -> Encoding:
-        """The content coding negotiated with the caller."""
-        return negotiate(combined(scope["headers"], b"accept-encoding"))
 
     def ticket(self) -> Begun:
         """Taken before the document is made, so that no invalidation is overlooked."""
@@ -111,30 +140,33 @@ class Responder:
     def finish(
         self, key: RepresentationKey, principal: Principal, made: Made, ticket: Begun
     ) -> Finished:
-        """Encode a document, and keep it if all of it is stored, fresh and complete."""
+        """Encode a document, and keep it if all of it is stored, fresh and complete.
+
+        One that was at hand is kept when it is asked for again.
+        """
         encoding = key.encoding if worth_compressing(made.body) else Encoding.IDENTITY
-        # The validator covers whose answer it is and in which shape, not only its bytes.
-        parts = (key.space, key.digest, key.route, key.ident, key.shape, key.variant)
-        validator = etag([*(part.encode() for part in parts), made.body], encoding.value)
+        validator = validator_of(key, made.body, encoding)
         finished = Finished(
             status=made.status,
             content_type=made.content_type,
             encoding=encoding,
-            body=compress(made.body, encoding),
+            body=compact(compress(made.body, encoding)),
             validator=validator,
             complete=made.complete,
             fetched_at=min(reading.entry.fetched_at for reading in made.readings),
-            fresh_until=_fresh_until(principal, made.readings),
+            fresh_until=fresh_until(principal, made.readings),
             whole=len(made.body),
             left_out=made.left_out,
             counts=self._counters.of(key.space, key.route, made.readings),
             parts=tuple(reading.part for reading in made.readings),
         )
-        fresh = all(_is_fresh(reading) for reading in made.readings)
+        if made.at_hand is not None and not self._noticed.again(key):
+            return finished
+        fresh = all(map(is_fresh, made.readings))
         if made.complete and fresh and finished.fresh_until > self._clock.wall():
-            tags = _tags(principal, made.readings)
+            tags = tags_of(principal, made.readings)
             # A caller may vary shape and language at will: the key counts too.
-            cost = len(finished.body) + len(key.shape) + len(key.variant)
+            cost = FINISHED_BYTES + len(finished.body) + len(key.shape) + len(key.variant)
             # An answer is trusted no longer than the copies that it was made of.
             until = min(reading.expires for reading in made.readings)
             held = self._cache.hold(finished, cost, tags, since=ticket.at, until=until)
@@ -167,16 +199,11 @@ class Responder:
         if not finished.complete:
             headers.append((b"bff-complete", b"false"))
         status, body = finished.status, finished.body
-        given = combined(scope["headers"], b"if-none-match")
-        if status == 200 and matches(given, finished.validator):
+        if status == 200 and matches(_if_none_match(scope, exchange), finished.validator):
             status, body = 304, b""
             finished.counts.unmodified(0 if scope["method"] == "HEAD" else len(finished.body))
         else:
-            headers.append((b"content-length", str(len(body)).encode()))
-            if finished.content_type:
-                headers.append((b"content-type", finished.content_type.encode("latin-1")))
-            if finished.encoding is not Encoding.IDENTITY:
-                headers.append((b"content-encoding", finished.encoding.value.encode()))
+            headers += finished.entity_headers()
         if scope["method"] == "HEAD":
             body = b""
         elif status == finished.status:
@@ -186,6 +213,18 @@ class Responder:
                 self.on_shaped(space, shape, finished.whole, finished.left_out)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def validator_of(key: RepresentationKey, body: bytes, encoding: Encoding) -> str:
+    """Of `body` in a coding; covers whose answer it is and in which shape, not only its bytes."""
+    parts = (key.space, key.digest, key.route, key.ident, key.shape, key.variant)
+    return etag([*(part.encode() for part in parts), body], encoding.value)
+
+
+def _if_none_match(scope: Scope, exchange: exchanges.Exchange) -> str | None:
+    if exchange.given is not None and b"if-none-match" not in exchange.given:
+        return None
+    return combined(scope["headers"], b"if-none-match")
 
 
 def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -> Hit | Forward:
@@ -212,25 +251,5 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
 
 def _label(readings: Sequence[Reading]) -> str:
     if not readings:
-        return "hit:l1"
+        return exchanges.FINISHED
     return " ".join(f"{r.resource.name}={r.outcome.value}:{r.tier.value}" for r in readings)
-
-
-def _is_fresh(reading: Reading) -> bool:
-    return reading.stored and reading.outcome in (Outcome.HIT, Outcome.MISS, Outcome.COALESCED)
-
-
-def _fresh_until(principal: Principal, readings: Sequence[Reading]) -> float:
-    ends = [reading.entry.fetched_at + reading.fresh.fresh_s for reading in readings]
-    ends += [reading.proven_until for reading in readings if reading.proven_until is not None]
-    if principal.expires_at is not None:
-        ends.append(principal.expires_at)
-    return min(ends)
-
-
-def _tags(principal: Principal, readings: Sequence[Reading]) -> frozenset[tuple[str, str]]:
-    """Whatever drops a part, the token or its proof drops the answer."""
-    found = {tag for reading in readings for tag in reading.entry.tags}
-    for digest in principal.digests:
-        found |= {tagging.token(digest), tagging.proof(digest)}
-    return frozenset((principal.space, tag) for tag in found)

@@ -24,6 +24,7 @@ from bff.edge.target import BOOTSTRAP_PATH, check_path, check_target
 from bff.errors import TargetError
 from bff.resources import PROFILES, RELATED, Resource
 
+_BOOTSTRAP = BOOTSTRAP_PATH.encode()
 _LIST_PARAMETERS = frozenset(name.encode() for name in LIST_PARAMETERS)
 _READING = frozenset({"GET", "HEAD"})
 _RELATED = re.compile(re.escape(RELATED.path).replace(r"\{id\}", "([1-9][0-9]{0,18})"))
@@ -46,18 +47,17 @@ class Front:
         exchange = exchanges.of(scope)
         exchanges.space_of(scope)  # an unknown host learns nothing about routes
         raw, query = raw_path(scope), scope["query_string"]
-        path = check_path(raw)
-        cached = scope["method"] in _READING and _only_shape(query)
+        path = BOOTSTRAP_PATH if raw == _BOOTSTRAP else check_path(raw)
         if path == BOOTSTRAP_PATH:
             exchange.route = BOOTSTRAP_PATH
             if scope["method"] not in _READING:
                 await _refuse_method(scope, send)
                 return
             await self._endpoints.session_bootstrap(scope, receive, send)
-        elif cached and path == PROFILES.path:
+        elif path == PROFILES.path and _is_cached(scope):
             exchange.route = PROFILES.path
             await self._endpoints.profiles(scope, receive, send)
-        elif cached and (found := _RELATED.fullmatch(path)) and int(found[1]) < 2**63:
+        elif (found := _RELATED.fullmatch(path)) and int(found[1]) < 2**63 and _is_cached(scope):
             exchange.route = RELATED.path
             await self._endpoints.related(scope, receive, send, found[1])
         elif _FORWARDED.fullmatch(path):
@@ -86,12 +86,14 @@ def _listed(path: str) -> Resource | None:
     return RELATED if _RELATED.fullmatch(path) else None
 
 
-def _only_shape(query: bytes) -> bool:
-    """Whether a list is asked for with nothing that the cache does not understand.
+def _is_cached(scope: Scope) -> bool:
+    """Whether a list is read with nothing that the cache does not understand.
 
     Any other parameter may change Nexudus' answer: the call is then relayed, not cached.
     """
-    names = {piece.partition(b"=")[0] for piece in query.split(b"&") if piece}
+    if scope["method"] not in _READING:
+        return False
+    names = {piece.partition(b"=")[0] for piece in scope["query_string"].split(b"&") if piece}
     return names <= _LIST_PARAMETERS
 
 

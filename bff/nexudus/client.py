@@ -1,12 +1,13 @@
 """The gateway's only way to Nexudus: bounded cached calls and streamed ones, never a redirect.
 
-It sits on httpx's transport, not on `AsyncClient`: that one keeps cookies, logs every URL (one-time
-tokens travel in queries) and fails on a `Location` it cannot parse, even when not following it.
+It sits below httpx's `AsyncClient`: that one keeps cookies, logs every URL (one-time tokens travel
+in queries) and fails on a `Location` it cannot parse, even when not following it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,18 +15,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import httpcore
 import httpx
 
 from bff.clock import Clock
 from bff.errors import TargetError, UnusableAnswer, UpstreamTimeout
 from bff.nexudus.answers import Answer
+from bff.nexudus.connections import Connections
 from bff.nexudus.decoding import decoded
 from bff.nexudus.exchange import Anytime, Departure, Exchange
 from bff.nexudus.headers import Header, RawHeaders, values_of
+from bff.nexudus.network import Network
 from bff.nexudus.places import Party, Place, Places
 from bff.spaces import Origin, Space
 
-IDLE_CONNECTIONS: Final = 16
 MAX_ANSWER: Final = 8 * 2**20
 CONNECTIONS: Final = 100
 ANYTIME: Final = Anytime()
@@ -97,21 +100,28 @@ def verified_tls() -> ssl.SSLContext:
 def open_pools(
     connections: int = CONNECTIONS,
     keepalive_s: float = 20.0,
-    tls: Callable[[], ssl.SSLContext] = verified_tls,
+    tls: Callable[[], ssl.SSLContext | None] = verified_tls,
 ) -> TwoPools:
     """The transport of production: HTTP/2 where offered for cached calls, no proxy.
 
     `keepalive_s` stays below the idle limit of usual load balancers (60 s), so that a request
     rarely meets a connection that is being closed.
     """
-    # No bound here: NexudusClient holds calls back before they reach the pool (see Exchange).
-    # Few idle ones: for each of them httpcore looks at all connections whenever it hands one out,
-    # and Nexudus allows ten calls a second.
-    limits = httpx.Limits(max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=keepalive_s)
 
-    def pool(*, http2: bool) -> httpx.AsyncHTTPTransport:
+    def pool(*, http2: bool) -> Connections:
         # A context each: httpcore writes the protocols to offer into it before every handshake.
-        return httpx.AsyncHTTPTransport(verify=tls(), http2=http2, limits=limits, trust_env=False)
+        context = tls()
+
+        def opened(origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+            return httpcore.AsyncHTTPConnection(
+                origin,
+                ssl_context=context,
+                keepalive_expiry=keepalive_s,
+                http2=http2,
+                network_backend=Network(),
+            )
+
+        return Connections(opened, most=connections, keepalive_s=keepalive_s)
 
     return TwoPools(cached=pool(http2=True), streamed=pool(http2=False), connections=connections)
 
@@ -247,6 +257,7 @@ class _Body(httpx.AsyncByteStream):
             yield chunk
 
 
+@functools.lru_cache
 def _url(origin: Origin) -> httpx.URL:
     """Only the origin: the target goes beside it, so that no part of it can become a host."""
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+import httpcore
 import httpx
 
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
@@ -49,6 +50,15 @@ MAPPED: Final[Mapping[type[Exception], tuple[type[UpstreamError], str]]] = Mappi
     }
 )
 
+BELOW: Final[Mapping[type[Exception], type[Exception]]] = MappingProxyType(
+    {
+        getattr(httpcore, name): getattr(httpx, name)
+        for name in httpcore.__all__
+        if getattr(httpx, name, object) in MAPPED
+    }
+)
+"""What httpcore's failures are called by httpx."""
+
 
 def translated(error: Exception) -> UpstreamError:
     """The gateway's error for any failure below it.
@@ -56,7 +66,7 @@ def translated(error: Exception) -> UpstreamError:
     Its message names the class and never repeats the text, which can quote a header value. What
     the libraries below httpx let escape (h2, anyio, OSError) is a broken connection.
     """
-    for kind in type(error).__mro__:
+    for kind in (BELOW.get(kind, kind) for kind in type(error).__mro__):
         if kind in MAPPED:
             ours, message = MAPPED[kind]
             break

@@ -1,8 +1,8 @@
 """One request and its response, in a task that is never cancelled from outside.
 
-httpcore keeps its pool whole under anyio's cancel scopes, but a task that is cancelled while a
-connection is being closed loses the connection's place in the pool for good. So the exchange has a
-task of its own, which ends by its own scope only, whatever happens to the task that waits for it.
+httpcore's connections bear anyio's cancel scopes, but one that is being closed stays open for good
+if the task that does so is cancelled. So the exchange has a task of its own, which ends by its own
+scope only, whatever happens to the task that waits for it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ T = TypeVar("T")
 _DRAIN_S: Final = 10.0
 _DRAIN_BYTES: Final = 2**20
 _CUT_S: Final = 1.0
+_AHEAD: Final = 3
+"""Head, body and end of a small answer: its exchange ends without waiting for the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Anytime:
         """Nobody asks."""
 
 
+def _nothing() -> None:
+    return None
+
+
 class _TurnMissedError(Exception):
     """Nothing has been sent, and the connection is there."""
 
@@ -96,7 +102,7 @@ async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
 class Exchange:
     """Begins `request` on `transport`, for one reader: `head`, `chunks`, and always `release`.
 
-    At most one chunk waits for the reader: a slow reader slows the upstream down. `place` is taken
+    At most three chunks wait for the reader: a slow one slows the upstream down. `place` is taken
     first; an exchange that does not get it within the request's pool timeout is Overloaded, and one
     that loses it later RequestStalled.
     """
@@ -113,7 +119,7 @@ class Exchange:
         self._request = request
         self._place = place
         self._scope = anyio.CancelScope()
-        self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=1)
+        self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=_AHEAD)
         self._network: httpcore.AsyncNetworkStream | None = None
         self._admitted = False
         self._http2 = False
@@ -155,6 +161,8 @@ class Exchange:
         not reset an HTTP/2 stream, nor give back its share of the connection's flow-control window;
         and a connection that is being made would leak. When it is made, nothing is sent on it.
         """
+        if self._task.done():
+            return
         if self._http2 or (self._admitted and not self._sent):
             self._discard()
             return
@@ -188,6 +196,9 @@ class Exchange:
 
     async def _put(self, event: _Event) -> None:
         if not self._discarding:
+            if not self._events.full():
+                self._events.put_nowait(event)
+                return
             with self._place.standing():
                 await self._events.put(event)
         elif isinstance(event, bytes):
@@ -227,11 +238,8 @@ class Exchange:
         self._scope.cancel()
 
     async def _admit(self) -> None:
-        # Not left to httpcore's pool, which loses a place for good when a wait for it is cancelled
-        # or times out at the moment of its success.
         try:
-            with anyio.fail_after(self._request.extensions["timeout"]["pool"]):
-                await self._place.take()
+            await self._place.take(self._request.extensions["timeout"]["pool"])
         except TimeoutError:
             raise Overloaded("every connection to Nexudus is busy", retry_after_s=1) from None
         self._admitted = True
@@ -276,6 +284,9 @@ class Exchange:
             self._departure.gone()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
+        # Both hold it, and it them: nobody else does now, and the garbage collector has less to do.
+        self._place.on_lost = _nothing
+        del self._request.extensions["trace"]
         # Somebody else's cancellation, such as the end of the loop: the reader must not hang.
         if task.cancelled():
             self._discard()

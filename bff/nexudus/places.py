@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
+
 from bff.clock import Clock
 
 LESSER_SHARE: Final = 1 / 3
@@ -60,8 +62,8 @@ class Places:
         """To be taken."""
         return Place(self, party, self._clock)
 
-    async def take(self, place: Place) -> None:
-        """Returns once the place is had.
+    async def take(self, place: Place, within_s: float = math.inf) -> None:
+        """Returns once the place is had, or raises TimeoutError.
 
         Where it would have to be waited for, a call that stands still is made to lose its own: of
         the party that holds most, the one that does so longest.
@@ -70,7 +72,8 @@ class Places:
         if self._has_to_wait(party):
             self._reclaim()
         if self._has_to_wait(party):
-            await self._turn(party)
+            with anyio.fail_after(within_s):
+                await self._turn(party)
         else:
             self._count(party, 1)
         self._taken.add(place)
@@ -141,9 +144,9 @@ class Place:
         self._clock = clock
         self._since = math.inf
 
-    async def take(self) -> None:
+    async def take(self, within_s: float = math.inf) -> None:
         """See `Places.take`."""
-        await self._places.take(self)
+        await self._places.take(self, within_s)
 
     def give_back(self) -> None:
         """What was taken."""

@@ -22,7 +22,10 @@ OTHER_SHAPE: Final = "~other"
 # hexadecimal digits, base64, an e-mail, a number. What remains are secrets that look like a word:
 # a password or somebody's name without a space, and one random token of letters in a hundred, if it
 # is shorter than 40 characters.
-_FIELD: Final = re.compile(r"(?!eyJ)(?=.{1,39}\Z)[A-Za-z][A-Za-z_]*[0-9]{0,3}[A-Za-z_]*")
+_FIELD: Final = (
+    r"(?!eyJ)(?=[^.,\[]{1,39}(?:[.,\[]|\Z))[A-Za-z][A-Za-z_]*+[0-9]{0,3}+[A-Za-z_]*+(?:\[\])?+"
+)
+_FIELDS: Final = re.compile(rf"{_FIELD}(?:[.,]{_FIELD})*+")
 
 
 class EventKind(enum.Enum):
@@ -76,8 +79,7 @@ def tellable(shape: str) -> str:
 
     Anybody may write anything as a shape: what is not made of field names is OTHER_SHAPE.
     """
-    fields = (each.removesuffix("[]") for path in shape.split(",") for each in path.split("."))
-    if not shape or shape.startswith("@") or all(map(_FIELD.fullmatch, fields)):
+    if not shape or shape.startswith("@") or _FIELDS.fullmatch(shape):
         return shape[:SHAPE_TEXT]
     return OTHER_SHAPE
 
@@ -103,8 +105,8 @@ class Journal:
         """An answer was a problem."""
         self._problems.append(problem)
 
-    def shape(self, space: str, shape: str, size: int, saved: int) -> None:
-        """One answer of `size` bytes in a canonical shape, or under the name that it was asked by.
+    def shape(self, space: str, shape: str, size: int, saved: int, uses: int = 1) -> None:
+        """Answers of `size` bytes in a canonical shape, or under the name that it was asked by.
 
         Of so many different shapes that there is no room, the later ones are not counted.
         """
@@ -114,7 +116,9 @@ class Journal:
             if len(self._shapes) >= MOST_SHAPES:
                 return
             known = ShapeUse(*key, 0, 0, 0)
-        self._shapes[key] = ShapeUse(*key, known.uses + 1, known.bytes + size, known.saved + saved)
+        self._shapes[key] = ShapeUse(
+            *key, known.uses + uses, known.bytes + size * uses, known.saved + saved * uses
+        )
 
     def take(self) -> tuple[tuple[Event, ...], tuple[ProblemSeen, ...]]:
         """Events and problems since the last time."""

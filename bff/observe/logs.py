@@ -56,6 +56,11 @@ def set_level(level: str) -> None:
     Leveled.least = _LEVELS[level]
 
 
+def tells_requests() -> bool:
+    """Whether lines of requests that went well are written."""
+    return Leveled.least <= logging.INFO
+
+
 def level() -> str:
     """The level that holds."""
     return next(name for name, number in _LEVELS.items() if number == Leveled.least)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Final, Literal
@@ -20,13 +19,13 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.utils import floatToGoString
 
 from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind, Merge, Row
+from bff.observe.series import Count, Times, Totals
 from bff.observe.shared_files import DIRECTORY, make_room
 from bff.observe.together import Together
 
@@ -86,85 +85,18 @@ def _merge(row: Row) -> str:
     return row.merge.value if row.kind is Kind.GAUGE else "–"
 
 
-class Count:
-    """One series of a counter. `value`: what this process counted, not all of it written yet.
-
-    Nothing is written before `write_to` says where.
-    """
-
-    __slots__ = ("_due", "_is_due", "_write", "_written", "value")
-
-    def __init__(self, due: deque[Count]) -> None:
-        self.value = 0.0
-        self._write: Callable[[float], None] | None = None
-        self._written = 0.0
-        self._due = due
-        self._is_due = False
-
-    def add(self, by: float = 1) -> None:
-        """`by` more, not negative; written with what else is by then."""
-        self.value += by
-        if not self._is_due:
-            self._is_due = True
-            self._due.append(self)
-
-    def add_now(self) -> None:
-        """One more, written at once."""
-        self.value += 1
-        if self._write is not None:
-            self._written += 1
-            self._write(1)
-
-    def write_to(self, write: Callable[[float], None]) -> None:
-        """From now on, and what was counted before."""
-        self._write = write
-        self.write()
-
-    def write(self) -> None:
-        """What was added: for one thread at a time."""
-        # In this order: what is added from here on makes it due again.
-        self._is_due = False
-        if self._write is not None:
-            value = self.value
-            self._write(value - self._written)
-            self._written = value
-
-
-class Times:
-    """One series of a histogram. `counts`: of this process, by bucket, not cumulative.
-
-    What is observed before `write_to` says where is not written.
-    """
-
-    __slots__ = ("_write", "counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * len(_LE)
-        self.total = 0.0
-        self._write: Callable[[float], None] | None = None
-
-    def add(self, seconds: float) -> None:
-        """One more observation."""
-        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.total += seconds
-        if self._write is not None:
-            self._write(seconds)
-
-    def write_to(self, write: Callable[[float], None]) -> None:
-        """From now on."""
-        self._write = write
-
-
 class Metrics:
     """The catalogue's metrics. Not thread-safe, but for `render`: one event loop owns it.
 
-    `refresh` is called before gauges are read. What is counted is written at `flush`, because one
-    write costs as much as ten additions where several processes count together. A series for which
-    the shared files have no room is counted by this process alone, until `settle` finds some.
+    `refresh` is called before gauges are read, and `settle_hot` brings what has yet to be counted.
+    What is counted is written at `flush`, because one write costs as much as ten additions where
+    several processes count together. A series for which the shared files have no room is counted by
+    this process alone, until `settle` finds some.
     """
 
     def __init__(self) -> None:
         self.refresh: Callable[[], None] = lambda: None
+        self.settle_hot: Callable[[], None] = lambda: None
         self._due: deque[Count] = deque()
         self._flushing = threading.Lock()
         self._directory = os.environ.get(DIRECTORY)
@@ -173,7 +105,7 @@ class Metrics:
         # When a series began says nothing where it goes on after its process.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._families: dict[str, Counter | Gauge | Histogram] = {}
+        self._families: dict[str, Counter | Gauge | Totals] = {}
         self._counts: dict[Series, Count] = {}
         self._times: dict[Series, Times] = {}
         self._gauges: dict[Series, float] = {}
@@ -220,19 +152,29 @@ class Metrics:
 
     def request(self, route: str, space: str, status: int, took_s: float, sent: int) -> None:
         """One request is over, of whose answer `sent` bytes of body went out."""
-        key = (route, space, status)
-        found = self._requests.get(key)
-        if found is None:
-            found = self._requests[key] = (
-                self.counter("bff_requests", route, space, str(status)),
-                self.times("bff_request_seconds", route, space),
-                self.counter("bff_response_bytes", route, space),
-            )
-        count, times, sizes = found
+        count, times, sizes = self._request_series(route, space, status)
         sizes.add(sent)
         times.add(took_s)
         # So that what a process has answered is known, even if it is killed now.
         count.add_now()
+
+    def answer_writer(self, route: str, space: str, status: int) -> Callable[[float], None] | None:
+        """Counts an answer for other processes at once, for any thread; None where none counts."""
+        if not self._directory:
+            return None
+        return self._request_series(route, space, status)[0].writer
+
+    def requests(
+        self, series: tuple[str, str, int], took_s: Sequence[float], sent: int, *, written: bool
+    ) -> None:
+        """Several are over that were answered alike, with `sent` bytes of body in all.
+
+        `series`: route, space and status. `written`: each was counted by its `answer_writer`.
+        """
+        count, times, sizes = self._request_series(*series)
+        (count.add_written if written else count.add)(len(took_s))
+        sizes.add(sent)
+        times.add_all(took_s)
 
     def flush(self) -> None:
         """Write what was counted; whoever is asked for metrics has it from then on."""
@@ -253,6 +195,7 @@ class Metrics:
         A histogram `name` is `name_bucket`, cumulative and with `le` as last label, `name_sum` and
         `name_count`.
         """
+        self.settle_hot()
         found: dict[Series, float] = {series: each.value for series, each in self._counts.items()}
         for (name, labels), times in self._times.items():
             bucket, so_far = f"{name}_bucket", 0
@@ -280,7 +223,18 @@ class Metrics:
         together.register(Together(Path(self._directory)))
         return generate_latest(together)
 
-    def _family(self, row: Row) -> Counter | Gauge | Histogram:
+    def _request_series(self, route: str, space: str, status: int) -> tuple[Count, Times, Count]:
+        key = (route, space, status)
+        found = self._requests.get(key)
+        if found is None:
+            found = self._requests[key] = (
+                self.counter("bff_requests", route, space, str(status)),
+                self.times("bff_request_seconds", route, space),
+                self.counter("bff_response_bytes", route, space),
+            )
+        return found
+
+    def _family(self, row: Row) -> Counter | Gauge | Totals:
         given = (row.name, row.meaning, row.labels)
         match row.kind:
             case Kind.COUNTER:
@@ -289,7 +243,7 @@ class Metrics:
                 mode = _MODES[row.merge]
                 return Gauge(*given, registry=self._registry, multiprocess_mode=mode)
             case Kind.HISTOGRAM:
-                return Histogram(*given, registry=self._registry, buckets=LATENCY_BUCKETS_S)
+                return Totals(*given, registry=self._registry, buckets=LATENCY_BUCKETS_S)
 
     def _created_count(self, name: str, labels: tuple[str, ...]) -> Count:
         self._placed(created := Count(self._due), name, labels)
@@ -309,12 +263,16 @@ class Metrics:
             self._refused(error)
             self._waiting.append((series, name, labels))
             return False
-        assert not isinstance(child, Gauge)
         with self._flushing:
-            series.write_to(child.inc if isinstance(child, Counter) else child.observe)
+            if isinstance(series, Times):
+                assert isinstance(child, Totals)
+                series.write_to(child)
+            else:
+                assert isinstance(child, Counter)
+                series.write_to(child.inc)
         return True
 
-    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+    def _child(self, name: str, labels: tuple[str, ...]) -> Counter | Gauge | Totals:
         row = _ROWS[name]
         if self._directory:
             kind = f"gauge_{_MODES[row.merge]}" if row.kind is Kind.GAUGE else row.kind.value

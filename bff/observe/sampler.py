@@ -66,6 +66,7 @@ class Sampler:
     async def aclose(self) -> None:
         """Sample no more."""
         self._metrics.set("bff_workers", 0)
+        self._tried(self._metrics.settle_hot)
         self._tried(self._metrics.flush)
         if self._task is not None:
             self._task.cancel()
@@ -78,6 +79,7 @@ class Sampler:
                 before = self._clock.monotonic()
                 await self._clock.sleep(TICK_S)
                 latest = max(latest, self._clock.monotonic() - before - TICK_S)
+                self._tried(self._metrics.settle_hot)
                 self._tried(self._metrics.flush)
             self._lags.append(latest)
             self._tried(self._metrics.settle)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from bff.clock import Clock
-from bff.edge.compression import negotiate
 from bff.edge.conditional import matches
 from bff.edge.endpoints import BOOTSTRAP_PARAMETERS, LIST_PARAMETERS, Asked, Understanding
 from bff.edge.headers_in import combined
@@ -29,7 +28,7 @@ from bff.session.reading import Caller
 from bff.session.reads import Reads
 from bff.session.sharing import Sharing
 from bff.session.writes import changes_profiles
-from bff.spaces import SpaceTable
+from bff.spaces import Space, SpaceTable
 
 
 class Surroundings:
@@ -130,6 +129,7 @@ class Explainer:
         space = routed.exchange.space
         if isinstance(space, RequestError):  # the front asks for it before anything else
             return self._told(question, "", _refusal(space), {})
+        assert space is not None, "its Host was looked at"
         about: Json = {"space": space.name, "route": routed.exchange.route}
         if not routed.cached:
             return self._told(question, space.name, self._passed(question, routed), about)
@@ -139,7 +139,7 @@ class Explainer:
         if routed.relayed is None:
             why = "no route has this path" if routed.refused == 404 else "it is read with GET"
             return outlook.refused(routed.refused, why, by_token=False)
-        assert not isinstance(routed.exchange.space, RequestError)
+        assert isinstance(routed.exchange.space, Space)
         conditions = self._surroundings.of(routed.exchange.space.name)
         writes = changes_profiles(question.method, question.path)
         listed = routed.bypassed.name if routed.bypassed else ""
@@ -178,7 +178,7 @@ class Explainer:
     async def _examined(
         self, routed: Routed, asked: Asked, ident: int | None, hint: int | None
     ) -> tuple[Examined, ...]:
-        caller = Caller(asked.principal, asked.variants)
+        caller = Caller(asked.principal, asked.caller.variants)
         if ident is not None:
             return await self._examiner.related(caller, ident)
         if routed.exchange.route == PROFILES.path:
@@ -192,8 +192,8 @@ class Explainer:
             route=routed.exchange.route,
             ident=routed.ident,
             shape=asked.shape.canonical,
-            variant=asked.variants.canonical,
-            encoding=negotiate(combined(routed.scope["headers"], b"accept-encoding")),
+            variant=asked.caller.variant,
+            encoding=asked.caller.encoding,
         )
 
     def _finished(self, key: RepresentationKey) -> tuple[Json, Finished | None]:

@@ -26,6 +26,7 @@ class Exposition:
 
     async def _render(self, _: Request) -> Response:
         self._metrics.refresh()
+        self._metrics.settle_hot()
         # What several processes counted is read from files, which takes its time.
         text = await asyncio.to_thread(self._metrics.render)
         return Response(text, media_type="text/plain; version=0.0.4")

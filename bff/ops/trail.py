@@ -6,8 +6,9 @@ is told only where it is made of field names.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -15,12 +16,15 @@ from bff.cache.decide import Verdict
 from bff.cache.keys import Address, Container, Scope
 from bff.cache.tiered import Tier
 from bff.clock import Clock
-from bff.edge.exchange import Exchange, space_name
+from bff.edge.exchange import FINISHED, Exchange, space_name
+from bff.edge.hot_answer import Hot, Served
 from bff.edge.respond import RepresentationKey
+from bff.errors import RequestError
 from bff.observe.journal import tellable
 from bff.resources import TABLE
 from bff.session.examine import Rule
 from bff.session.reading import Outcome, Part
+from bff.spaces import Space
 
 KEPT: Final = 2_000
 """Requests of tokens that were served; the latest, and besides the parts of `_ROOM`."""
@@ -29,8 +33,6 @@ LATEST: Final = 250
 MOST_UNANSWERED: Final = 2_000
 PROBLEMS: Final = 200
 STRANGERS: Final = 100
-FINISHED: Final = "hit:l1"
-"""How an exchange says that it was answered from finished bytes."""
 REFUSED: Final = "refused"
 
 _SCOPES: Final[Mapping[str, Scope]] = MappingProxyType({row.name: row.scope for row in TABLE})
@@ -71,6 +73,11 @@ shape, variant, encoding, and whether refreshes were paused. A plain tuple: one 
 request."""
 _Steps = OrderedDict[str, _Step]
 # Of a plain dict, the first key is the slower to find the more were deleted before it.
+
+_About = tuple[RepresentationKey, Space | RequestError | None, str, tuple[Part, ...], int, bool]
+_Hot = tuple[_About, Served]
+"""What several answers have in common (whose, of which space, how, made of what, bytes, whether
+refreshes were paused), and one of them."""
 
 _Kind = tuple[bool, bool]
 """Whether the token was served, by this answer or one before it, and whether this one failed."""
@@ -114,9 +121,11 @@ class Trail:
         self._latest = _Steps()
         self._over: Mapping[_Kind, _Steps] = {kind: _Steps() for kind in _ROOM}
         self._served: OrderedDict[str, None] = OrderedDict()
+        self._hot: deque[_Hot] = deque(maxlen=KEPT)
+        self.settle: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
-        return len(self._latest) + sum(map(len, self._over.values()))
+        return len(self._latest) + sum(map(len, self._over.values())) + len(self._hot)
 
     def asked(self, exchange: Exchange, key: RepresentationKey) -> None:
         """A request was understood. Called for each: it does no more than it must."""
@@ -129,12 +138,29 @@ class Trail:
         elif len(latest) > LATEST:
             self._sort()
 
+    def served(self, hot: Hot, served: Sequence[Served]) -> None:
+        """Requests were answered with a hot answer, which `asked` does not hear of."""
+        own = hot.setting
+        about = (
+            hot.key,
+            own.space,
+            own.cache,
+            hot.finished.parts,
+            len(hot.finished.body),
+            self._is_paused(),
+        )
+        self._hot.extend((about, one) for one in served[-KEPT:])
+        self._remember(hot.key.digest)
+
     def told(self, request_id: str) -> dict[str, object] | None:
         """All that is known of a request, as JSON; None if this process does not remember it."""
-        found = (steps.get(request_id) for steps in (self._latest, *self._over.values()))
-        step = next(filter(None, found), None)
-        if step is None:
-            return None
+        self.settle()
+        kept = (steps.get(request_id) for steps in (self._latest, *self._over.values()))
+        hot = (_step_of(*each) for each in self._hot if each[1].request_id == request_id)
+        found = [step for step in (*kept, *hot) if step is not None]
+        return self._as_json(request_id, max(found, key=itemgetter(0))) if found else None
+
+    def _as_json(self, request_id: str, step: _Step) -> dict[str, object]:
         at, exchange, digest, shape, variant, encoding, paused = step
         rule, sentence = _decided(exchange, at, paused=paused)
         return {
@@ -173,10 +199,7 @@ class Trail:
     def _put_away(self, name: str, step: _Step) -> None:
         exchange, digest, served = step[1], step[2], self._served
         if exchange.parts:
-            served[digest] = None
-            served.move_to_end(digest)
-            if len(served) > KEPT:
-                served.popitem(last=False)
+            self._remember(digest)
         for steps in self._over.values():
             steps.pop(name, None)
         kind = (digest in served, exchange.status >= 500)
@@ -184,6 +207,14 @@ class Trail:
         steps[name] = step
         if len(steps) > _ROOM[kind]:
             steps.popitem(last=False)
+
+    def _remember(self, digest: str) -> None:
+        """A token was served."""
+        served = self._served
+        served[digest] = None
+        served.move_to_end(digest)
+        if len(served) > KEPT:
+            served.popitem(last=False)
 
     def _document(self, step: _Step, part: Part) -> dict[str, object]:
         at, exchange, digest, _, variant, *_ = step
@@ -206,6 +237,17 @@ class Trail:
             "fetched_at": part.fetched_at,
             "age_s": max(0.0, round(at - part.fetched_at, 3)),
         }
+
+
+def _step_of(about: _About, one: Served) -> _Step:
+    """A hot answer, as if it had gone the usual way."""
+    key, space, cache, parts, size, paused = about
+    exchange = Exchange(
+        one.request_id, 0.0, space, key.route, cache, counted=True, parts=parts,
+        status=200 if one.modified else 304, bytes_down=size if one.modified else 0,
+        timings_ms={"total": one.took_s * 1000},
+    )  # fmt: skip
+    return one.at, exchange, key.digest, key.shape, key.variant, key.encoding, paused
 
 
 def _is_over(exchange: Exchange) -> bool:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
+from bff.cache.tiered import Glance
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
+from bff.session.documents import Whole
 from bff.session.interpret import Refusal
 from bff.session.reading import Ask, Caller, Outcome, Reading
 from bff.session.reads import Reads
@@ -51,13 +53,13 @@ class Part:
     reading: Reading | None = None
     problem: PartProblem | None = None
 
-    @property
-    def members(self) -> Mapping[str, object]:
-        """The members that it brings to the document."""
-        members: dict[str, object] = orjson.loads(self.resource.absent)
-        if self.reading is not None and self.reading.entry.status == 200:
-            members |= orjson.loads(self.reading.entry.body)
-        return members
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What one answer brings to the document: members, and the text of an object of just those."""
+
+    members: Mapping[str, object]
+    text: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,17 @@ def wanted(parts: Sequence[Resource], shape: Shape) -> tuple[Resource, ...]:
 
     A member that no part declares may come from any, so it asks for all of them.
     """
-    declared = PROFILES.members.union({OWN_MEMBER}, *(part.members for part in parts))
-    if not shape.roots <= declared:
+    others = shape.tree.keys() - PROFILES.members - {OWN_MEMBER}
+    if shape.is_everything or others.difference(*(part.members for part in parts)):
         return tuple(parts)
-    return tuple(part for part in parts if any(shape.names(name) for name in part.members))
+    return tuple(part for part in parts if not part.members.isdisjoint(shape.tree))
+
+
+def in_shape(whole: Whole, shape: Shape) -> Document:
+    """What a shape selects of a document that is parsed."""
+    body = orjson.dumps(project(whole.members, shape))
+    left_out = 0 if shape.is_everything else whole.size - len(body)
+    return Document(body, whole.readings, True, left_out)
 
 
 class Bootstrap:
@@ -99,32 +108,74 @@ class Bootstrap:
         self._reads = reads
         self._parts = tuple(parts)
 
+    def wanted(self, shape: Shape) -> tuple[Resource, ...]:
+        """The parts that a shape wants of the document."""
+        return wanted(self._parts, shape)
+
+    def at_hand(self, caller: Caller, shape: Shape) -> Whole | None:
+        """All that a shape wants, if it is fresh and parsed in process: nothing is waited for."""
+        kept = self._reads.documents.recall(caller, wanted(self._parts, shape))
+        for reading in kept.readings if kept else ():
+            self._reads.observe(
+                caller.principal.space, reading.resource.name, reading.tier.value, reading.counts_as
+            )
+        return kept
+
     async def document(self, caller: Caller, shape: Shape, hint: int | None) -> Document | Refusal:
-        """The document, or Nexudus' refusal of the profile list.
+        """The document, read part by part, or Nexudus' refusal of the profile list.
 
         `hint`: the profile that the client believes is active; its parts are then fetched at the
-        same time. Raises UpstreamError if the profile list can not be had.
+        same time. Raises UpstreamError if the profile list can not be had. See `at_hand` first.
         """
         parts = wanted(self._parts, shape)
+        if parts:
+            caller = replace(caller, glance=Glance())
+        begun = self._reads.documents.begin()
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        early = await self._early(caller, parts, hint, lambda: asyncio.shield(accepted))
+        early = self._early(caller, parts, hint, lambda: asyncio.shield(accepted))
         try:
             reason = Reason.PREFETCH if early else Reason.INTERACTIVE
             profiles = await self._reads.profiles(caller, reason=reason)
             if isinstance(profiles, Refusal):
                 return profiles
             accepted.set_result(True)
-            listed = orjson.loads(profiles.entry.body_for(caller.principal.token))
-            made = await asyncio.gather(
-                *(self._part(caller, part, listed, early.get(part.name)) for part in parts)
-            )
-            return _merged(shape, listed, profiles, made)
+            listed = self._listed(caller, profiles)
+            active = active_profile(listed.members)
+            asking = [self._part(caller, part, active, early.get(part.name)) for part in parts]
+            # A task takes longer to begin than what is in process takes to read.
+            alone = len(asking) < 2
+            made = [await each for each in asking] if alone else await asyncio.gather(*asking)
         finally:
             if not accepted.done():
                 accepted.set_result(False)
-            await _cancelled([started.task for started in early.values()])
+            if early:
+                await _cancelled([started.task for started in early.values()])
+        problems = [part.problem for part in made if part.problem is not None]
+        sides = [(part.resource, self._brought(caller, part)) for part in made]
+        members, text = _merged(listed, sides, _own(active, problems))
+        readings = (profiles, *(part.reading for part in made if part.reading is not None))
+        if not problems:
+            self._reads.documents.keep(caller, parts, members, text, readings, begun)
+        body = text if shape.is_everything else orjson.dumps(project(members, shape))
+        return Document(body, readings, not problems, len(text) - len(body))
 
-    async def _early(
+    def _listed(self, caller: Caller, profiles: Reading) -> _Side:
+        members, text = self._reads.documents.opened(caller.principal, profiles)
+        assert isinstance(members, dict)
+        return _Side(members, text)
+
+    def _brought(self, caller: Caller, part: Part) -> _Side:
+        """The members that a part brings, the absent ones in their place."""
+        members: dict[str, object] = orjson.loads(part.resource.absent)
+        if part.reading is not None and part.reading.entry.status == 200:
+            document, text = self._reads.documents.opened(caller.principal, part.reading)
+            assert isinstance(document, dict)
+            members |= document
+            if list(members) == list(document):
+                return _Side(members, text)
+        return _Side(members, orjson.dumps(members))
+
+    def _early(
         self,
         caller: Caller,
         parts: Sequence[Resource],
@@ -134,25 +185,20 @@ class Bootstrap:
         """Begin to read what the hint names; only a caller that is proven may share the work."""
         if hint is None or not parts:
             return {}
-        proven = await self._reads.is_proven(caller.principal)
-        stranger = not proven and await self._reads.proof_of(caller.principal) is None
         early = {}
         for part in parts:
             ident = part.ident_of(hint)
             if ident is None:
                 continue
-            ask = Ask(
-                caller, part, ident,
-                gate=None if proven else gate, stranger=stranger, reason=Reason.PREFETCH,
-            )  # fmt: skip
+            ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH)
             task = asyncio.create_task(self._reads.read(ask), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early
 
     async def _part(
-        self, caller: Caller, part: Resource, listed: object, early: _Early | None
+        self, caller: Caller, part: Resource, active: int | None, early: _Early | None
     ) -> Part:
-        ident = part.ident_of(active_profile(listed))
+        ident = part.ident_of(active)
         if ident is None:
             return Part(part)
         try:
@@ -178,23 +224,30 @@ def _problem(part: Resource, error: UpstreamError) -> PartProblem:
     raise error
 
 
-def _merged(shape: Shape, listed: object, profiles: Reading, parts: Sequence[Part]) -> Document:
-    assert isinstance(listed, dict)
-    problems = [part.problem for part in parts if part.problem is not None]
-    merged = {name: value for name, value in listed.items() if name != OWN_MEMBER}
-    for part in parts:
-        for name, value in part.members.items():
-            if name in part.resource.members or name not in listed:
-                merged[name] = value
-    merged[OWN_MEMBER] = {
-        "CoworkerId": active_profile(listed),
+def _own(active: int | None, problems: Sequence[PartProblem]) -> _Side:
+    own = {
+        "CoworkerId": active,
         "Complete": not problems,
         "Problems": [problem.as_json() for problem in problems],
     }
-    readings = (profiles, *(part.reading for part in parts if part.reading is not None))
-    body = orjson.dumps(project(merged, shape))
-    left_out = 0 if shape.is_everything else len(orjson.dumps(merged)) - len(body)
-    return Document(body, readings, not problems, left_out)
+    members = {OWN_MEMBER: own}
+    return _Side(members, orjson.dumps(members))
+
+
+def _merged(
+    listed: _Side, brought: Sequence[tuple[Resource, _Side]], own: _Side
+) -> tuple[Mapping[str, object], bytes]:
+    """The whole document and its text."""
+    merged = {name: value for name, value in listed.members.items() if name != OWN_MEMBER}
+    for resource, side in brought:
+        for name, value in side.members.items():
+            if name in resource.members or name not in listed.members:
+                merged[name] = value
+    merged |= own.members
+    sides = [listed, *(side for _, side in brought), own]
+    if len(merged) < sum(len(side.members) for side in sides):
+        return merged, orjson.dumps(merged)  # a name stands in several
+    return merged, b"{%b}" % b",".join([side.text[1:-1] for side in sides if side.members])
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal]]) -> None:

@@ -10,6 +10,7 @@ import orjson
 
 from bff.cache.entry import Entry
 from bff.cache.keys import Scope
+from bff.cache.memory import compact
 from bff.errors import UnusableAnswer
 from bff.nexudus.answers import Answer
 from bff.resources import Resource
@@ -116,7 +117,7 @@ def _without_token(resource: Resource, document: object) -> tuple[bytes, int | N
 
 def _written(resource: Resource, document: object) -> bytes:
     try:
-        return orjson.dumps(document)
+        return compact(orjson.dumps(document))
     except orjson.JSONEncodeError:  # it reads deeper documents than it writes
         raise UnusableAnswer(f"Nexudus' answer to {resource.name} is nested too deep.") from None
 

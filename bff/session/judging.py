@@ -35,3 +35,16 @@ def judged(
         ask.resource, entry, Outcome.HIT, found.tier, fresh,
         expires=expires, ident=ask.ident, stands_in=stands_in,
     )  # fmt: skip
+
+
+def accepted(
+    proof: Found | None, policy: Policy, now: float, until: float | None
+) -> tuple[float, float] | None:
+    """When Nexudus accepted the token, unless that is too long ago to count.
+
+    And until when this process may go by it (monotonic seconds). `now`, `until`: as of `judge`.
+    """
+    if proof is None or proof.stands_in or not isinstance(proof.value, Proof):
+        return None
+    verdict = judge(proof.value.accepted_at, now, policy.good, until)
+    return (proof.value.accepted_at, proof.expires) if verdict is Verdict.FRESH else None

@@ -25,7 +25,7 @@ from bff.session.interpret import Good, Refusal, interpret
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Policy
 
-RETAKEN_S = 0.02
+RETAKEN_S = 0.1
 """A ticket older than this when its call begins is taken anew: much may have been dropped since."""
 REFUSING_S = 0.25
 """How long a 401 waits until every process has heard of it; then it is told behind the answer."""

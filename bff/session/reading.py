@@ -6,12 +6,12 @@ import enum
 import math
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 from bff.cache.decide import Freshness
 from bff.cache.entry import Entry
-from bff.cache.tiered import Tier
+from bff.cache.tiered import Glance, Tier
 from bff.nexudus.headers import Variants
 from bff.nexudus.intent import Reason
 from bff.resources import Resource
@@ -58,13 +58,15 @@ class Caller:
     """Who asks, in which variants, and how long the answer is waited for.
 
     `until`: monotonic seconds; None waits as long as the fetch itself may take. `began`: when the
-    request did; what may be spent on waiting is spent once, however many reads it makes.
+    request did; what may be spent on waiting is spent once, however many reads it makes. `glance`:
+    at the shared store, where one read follows another.
     """
 
     principal: Principal
     variants: Variants
     until: float | None = None
     began: float | None = None
+    glance: Glance | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

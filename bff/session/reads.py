@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from bff.cache import tags as tagging
-from bff.cache.decide import Verdict, judge
+from bff.cache.decide import Verdict
 from bff.cache.entry import Entry, Proof
 from bff.cache.flight import Course, Flights, Landed
 from bff.cache.tiered import Found, Ticket, Tier, TieredCache, Want
@@ -19,8 +19,9 @@ from bff.nexudus.intent import Reason
 from bff.resources import PROFILES, RELATED
 from bff.session import wants
 from bff.session.crossing import Crossing
+from bff.session.documents import Documents
 from bff.session.interpret import Refusal
-from bff.session.judging import judged
+from bff.session.judging import accepted, judged
 from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Caller, Outcome, Reading
@@ -51,6 +52,7 @@ class Reads:
         crossing: Crossing,
         terms: Terms = Terms(),
     ) -> None:
+        self.documents = Documents(cache, landings.clock)
         self._cache = cache
         self._flights = flights
         self._landings = landings
@@ -81,23 +83,19 @@ class Reads:
         # Stricter than the bootstrap, where a profile list that is served stale vouches for the
         # related list beside it: there the list is being revalidated, and a refusal of the token
         # is noticed. Here nothing else asks Nexudus about the token.
-        accepted = await self._accepted(caller.principal)
-        if accepted is None:
+        known = await self._accepted(caller.principal)
+        if known is None:
             listed = await self.profiles(caller, stale_ok=False, reason=Reason.PROOF)
             if isinstance(listed, Refusal):
                 return listed
-            accepted = listed.entry.fetched_at, listed.expires
-        accepted_at, expires = accepted
+            known = listed.entry.fetched_at, listed.expires
+        accepted_at, expires = known
         reading = await self.read(Ask(caller, RELATED, str(coworker_id)))
         if isinstance(reading, Refusal):
             return reading
         proven_until = accepted_at + self._policies[PROFILES.name].good.fresh_s
         expires = min(reading.expires, expires)
         return replace(reading, proven_until=proven_until, expires=expires)
-
-    async def is_proven(self, principal: Principal) -> bool:
-        """Whether Nexudus accepted the token within the profile TTL; asks only the cache."""
-        return await self._accepted(principal) is not None
 
     async def proof_of(self, principal: Principal) -> Proof | None:
         """What is known of the caller without asking Nexudus, however old."""
@@ -128,9 +126,12 @@ class Reads:
 
     async def _read(self, ask: Ask) -> Reading | Refusal:
         want = self._landings.want(ask)
-        findings = await self._cache.find(ask.principal.space, self._wanted(ask, want))
+        wanted = self._wanted(ask, want)
+        findings = await self._cache.find(ask.principal.space, wanted, ask.caller.glance)
         if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
             return await self._read(ask)
+        if ask.gate is not None:
+            ask = self._known(ask, findings.values[-1])
         verdict, reading = self._judged(ask, findings.values)
         if reading is not None and verdict is Verdict.FRESH:
             if want.token is None and ask.gate is None:
@@ -154,9 +155,14 @@ class Reads:
     def _wanted(self, ask: Ask, want: Want) -> tuple[Want, ...]:
         if ask.resource is PROFILES:
             return want, wants.proof_of(ask.principal)
-        if want.token is not None or self._is_fresh_here(ask, want):
-            return (want,)
-        return want, wants.own_of(ask)
+        alone = want.token is not None or self._is_fresh_here(ask, want)
+        found = (want,) if alone else (want, wants.own_of(ask))
+        return found if ask.gate is None else (*found, wants.proof_of(ask.principal))
+
+    def _known(self, ask: Ask, proof: Found | None) -> Ask:
+        """The same, of a caller of whom this much is known: a proven one needs no gate."""
+        is_proven = self._acceptance(proof, ask.principal) is not None
+        return replace(ask, gate=None if is_proven else ask.gate, stranger=proof is None)
 
     def _is_fresh_here(self, ask: Ask, want: Want) -> bool:
         """Whether nothing better can be found: most tokens were told nothing of their own, and to
@@ -284,17 +290,12 @@ class Reads:
         )
 
     async def _accepted(self, principal: Principal) -> tuple[float, float] | None:
-        """When Nexudus accepted the token, unless that is too long ago to count.
-
-        And until when this process may go by it (monotonic seconds).
-        """
         findings = await self._cache.find(principal.space, (wants.proof_of(principal),))
-        found = findings.values[0]
-        if found is None or found.stands_in or not isinstance(found.value, Proof):
-            return None
-        fresh, now = self._policies[PROFILES.name].good, self._clock.wall()
-        verdict = judge(found.value.accepted_at, now, fresh, principal.expires_at)
-        return (found.value.accepted_at, found.expires) if verdict is Verdict.FRESH else None
+        return self._acceptance(findings.values[0], principal)
+
+    def _acceptance(self, proof: Found | None, principal: Principal) -> tuple[float, float] | None:
+        policy = self._policies[PROFILES.name]
+        return accepted(proof, policy, self._clock.wall(), principal.expires_at)
 
     def _known_tags(self, ask: Ask) -> frozenset[str]:
         """What is known before a fetch to drop its result."""

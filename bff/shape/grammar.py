@@ -23,8 +23,10 @@ from bff.errors import ShapeError
 Tree: TypeAlias = "Mapping[str, Tree | None]"
 """Selected names of one level: `None` keeps the whole value, a tree goes on below it."""
 
-_Path: TypeAlias = tuple[str, ...]
-
+_PLAIN_DEPTH: Final = 4
+_PLAIN_PATH: Final = rf"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+){{0,{_PLAIN_DEPTH - 1}}}"
+_PLAIN: Final = re.compile(f"{_PLAIN_PATH}(?:,{_PLAIN_PATH})*+")
+"""What apps write: each path of it is in its canonical form as it stands."""
 _BRACE: Final = re.compile(r"[{}]")
 _NOT_TEXT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _QUOTED_CHARS: Final = 60
@@ -48,12 +50,16 @@ class Shape:
     """A compiled selection; equal and hashed by `canonical`. Made by `parse` only.
 
     `canonical` is trimmed, deduplicated, free of redundant descendants and sorted; "" keeps
-    everything. `roots` are the first names of all paths. `tree` is read, never changed.
+    everything. `tree` is read, never changed.
     """
 
     canonical: str
-    roots: frozenset[str] = field(compare=False, repr=False)
     tree: Tree = field(compare=False, repr=False)
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The first names of all paths."""
+        return frozenset(self.tree)
 
     @property
     def is_everything(self) -> bool:
@@ -62,7 +68,7 @@ class Shape:
 
     def names(self, root: str) -> bool:
         """Whether the top-level member `root`, or some of it, is selected."""
-        return not self.canonical or root in self.roots
+        return not self.canonical or root in self.tree
 
 
 def parse(text: str, limits: Limits = DEFAULT_LIMITS) -> Shape:
@@ -71,12 +77,19 @@ def parse(text: str, limits: Limits = DEFAULT_LIMITS) -> Shape:
     Work and memory are linear in the text, and refused before any if it passes `max_bytes`.
     Raises ShapeError, with a sentence that says what to write instead.
     """
+    if _is_plain(text, limits):
+        return _compiled(text.split(","))
     _check_text(text, limits)
-    paths = _without_descendants(_paths(text, limits))
-    return Shape(
-        canonical=",".join(sorted(".".join(path) for path in paths)),
-        roots=frozenset(path[0] for path in paths),
-        tree=_tree(paths),
+    return _compiled(_paths(text, limits))
+
+
+def _is_plain(text: str, limits: Limits) -> bool:
+    """Whether `text` is within the limits and splits into canonical paths."""
+    return (
+        len(text) <= limits.max_bytes
+        and text.count(",") < limits.max_paths
+        and limits.max_depth >= _PLAIN_DEPTH
+        and _PLAIN.fullmatch(text) is not None
     )
 
 
@@ -98,8 +111,9 @@ def _check_text(text: str, limits: Limits) -> None:
         raise ShapeError("_shape contains a brace: write A.B,A.C instead of A.{B,C}.")
 
 
-def _paths(text: str, limits: Limits) -> set[_Path]:
-    paths: set[_Path] = set()
+def _paths(text: str, limits: Limits) -> list[str]:
+    """The paths in their canonical form."""
+    paths = []
     written = 0
     for item in text.split(","):
         path = item.strip(" ")
@@ -115,17 +129,17 @@ def _paths(text: str, limits: Limits) -> set[_Path]:
                 f"_shape path {quoted(path)} is deeper than {limits.max_depth} names:"
                 " end it earlier, a parent keeps all that is below it."
             )
-        paths.add(_path(path))
+        paths.append(_path(path))
     return paths
 
 
-def _path(text: str) -> _Path:
+def _path(text: str) -> str:
     if text.startswith("@"):
         raise ShapeError(
             f"_shape path {quoted(text)} begins with @: a named shape stands alone, as in"
             " _shape=@name, and is not mixed with paths."
         )
-    return tuple(_name(segment, text) for segment in text.split("."))
+    return ".".join([_name(segment, text) for segment in text.split(".")])
 
 
 def _name(segment: str, path: str) -> str:
@@ -143,25 +157,31 @@ def _name(segment: str, path: str) -> str:
     return name
 
 
-def _without_descendants(paths: Iterable[_Path]) -> list[_Path]:
-    kept: list[_Path] = []
-    # In this order all descendants of a path stand directly behind it.
-    for path in sorted(paths):
-        if not kept or path[: len(kept[-1])] != kept[-1]:
+def _compiled(paths: Iterable[str]) -> Shape:
+    tree: dict[str, Tree | None] = {}
+    kept = []
+    parent = ""
+    level: dict[str, Tree | None] | None = tree
+    # In this order an ancestor comes before its descendants, and most siblings side by side.
+    for path in sorted(set(paths)):
+        above, _, name = path.rpartition(".")
+        if above != parent:
+            parent, level = above, _level(tree, above)
+        if level is not None:
+            level[name] = None
             kept.append(path)
-    return kept
+    return Shape(",".join(kept), tree)
 
 
-def _tree(paths: Iterable[_Path]) -> Tree:
-    root: dict[str, Tree | None] = {}
-    for path in paths:
-        level = root
-        for name in path[:-1]:
-            below = level.setdefault(name, {})
-            assert isinstance(below, dict), "an ancestor of a path was not absorbed"
-            level = below
-        level[path[-1]] = None
-    return root
+def _level(tree: dict[str, Tree | None], path: str) -> dict[str, Tree | None] | None:
+    """What is selected below `path`; None where all of it is."""
+    level = tree
+    for name in path.split(".") if path else ():
+        below = level.setdefault(name, {})
+        if not isinstance(below, dict):
+            return None
+        level = below
+    return level
 
 
 def quoted(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bff.cache.tiered import Fill, Findings, Found, Kept, Ticket, TieredCache, Want
+from bff.cache.tiered import Fill, Findings, Found, Glance, Kept, Ticket, TieredCache, Want
 from bff.observe.tracing import Attributes, Tracer
 
 
@@ -13,9 +13,11 @@ class TracedCache(TieredCache):
 
     tracer: Tracer
 
-    async def find(self, space: str, wants: Sequence[Want]) -> Findings:
+    async def find(
+        self, space: str, wants: Sequence[Want], glance: Glance | None = None
+    ) -> Findings:
         with self.tracer.step("cache.find", _of(space, wants)) as span:
-            findings = await super().find(space, wants)
+            findings = await super().find(space, wants, glance)
             span.tell(_found(findings.values))
             return findings
 

@@ -38,7 +38,7 @@ TABLE = {
     # configuration and wiring
     "settings": "errors spaces limits shape",
     "configured": "errors limits cache nexudus resources session edge ops settings",
-    "observed": "clock observe cache nexudus session",
+    "observed": "clock observe cache nexudus session edge shape",
     "operated": "version spaces clock observe observed cache nexudus session edge ops",
     "app": (
         "errors clock spaces limits version observe shape cache nexudus hooks resources session"
@@ -66,8 +66,11 @@ TABLE = {
 
 ROOM_OF = {
     "bff": "version",
+    "bff.attended": "operated",
     "bff.cli_operators": "cli",
     "bff.serve_hosted": "serve",
+    "bff.serve_hot": "serve",
+    "bff.serve_imports": "serve",
     "bff.serve_metrics": "serve",
     "bff.settings_cached": "settings",
     "bff.settings_catalogue": "settings",

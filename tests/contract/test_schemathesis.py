@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from tests.contract import conformance
 from tests.contract.contract import Contract
 from tests.contract.live import HOST, MEMBER_TOKEN, OPERATOR_TOKEN, WEBHOOK_SECRET, live
+from tests.e2e.commands import unmeasured
 
 ROOT = Path(__file__).parents[2]
 STREAM = "/ops/api/live"
@@ -74,7 +74,7 @@ async def schemathesis(folder: Path, origin: str) -> tuple[int, str]:
         *("--checks", ",".join(conformance.CHECKS)),
         cwd=folder,
         env={
-            **os.environ,
+            **unmeasured(),
             "PYTHONPATH": str(ROOT),
             "SCHEMATHESIS_HOOKS": conformance.__name__,
             conformance.SECRET_VARIABLE: WEBHOOK_SECRET,

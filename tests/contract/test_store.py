@@ -88,12 +88,13 @@ async def test_a_drop_of_other_tags_does_not_keep_a_fetch_from_being_saved(
     assert await backend.read(TOKEN) is not None
 
 
-async def test_while_nothing_is_known_of_a_tag_any_drop_refuses_the_fetch(
+async def test_a_drop_of_other_tags_refuses_no_fetch_of_a_tag_that_is_new(
     backend: Backend,
 ) -> None:
     stamp = await backend.begin()
     await backend.drop("u:2")
-    assert not await backend.save(TOKEN, "u:1", stamp=stamp)
+    assert await backend.save(TOKEN, "u:1", stamp=stamp)
+    assert await backend.read(TOKEN) is not None
 
 
 async def test_refused_tokens_which_anybody_can_invent_refuse_nobody_elses_fetch(
@@ -162,30 +163,11 @@ async def test_pitfall_4_another_space_is_not_touched(backend: Backend) -> None:
     assert await backend.save(there, "u:1", "u:2", stamp=stamp)
 
 
-async def test_a_generation_that_was_evicted_makes_values_unusable_until_fetched_anew(
-    backend: Backend,
-) -> None:
-    await backend.save(TOKEN, "r:profiles", "u:1")
-    await backend.client.delete(BASE + "g:u:1")
-    assert await backend.read(TOKEN) is None
-    assert await backend.save(TOKEN, "r:profiles", "u:1")
-    assert await backend.read(TOKEN) is not None
-
-
-async def test_a_generation_bumped_and_then_evicted_still_refuses_the_fetch(
-    backend: Backend,
-) -> None:
-    await backend.save(TOKEN, "u:1")
-    stamp = await backend.begin()
-    await backend.drop("u:1")
-    await backend.client.delete(BASE + "g:u:1")
-    assert not await backend.save(TOKEN, "u:1", stamp=stamp)
-
-
-async def test_an_evicted_clock_refuses_what_began_before_and_begins_anew(
+async def test_an_evicted_clock_takes_its_generations_along_and_all_that_is_older(
     backend: Backend,
 ) -> None:
     await backend.save(TOKEN, "u:1", field="known")
+    await backend.save(OTHER_TOKEN, "u:2")
     stamp = await backend.begin()
     await backend.drop("u:2")
     await backend.client.delete(BASE + "clock")
@@ -193,8 +175,76 @@ async def test_an_evicted_clock_refuses_what_began_before_and_begins_anew(
     later = await backend.begin()
     assert later > stamp
     assert not await backend.save(TOKEN, "u:1", "u:3", stamp=stamp)
-    assert await backend.read(TOKEN, "known") is not None
+    # Of what was dropped meanwhile nothing is known.
+    assert await backend.read(TOKEN, "known") is None
+    assert await backend.read(OTHER_TOKEN) is None
     assert await backend.save(TOKEN, "u:3", stamp=later)
+    assert await backend.read(TOKEN) is not None
+
+
+async def test_a_clock_that_lost_a_part_begins_anew_and_never_goes_back(backend: Backend) -> None:
+    ahead = await backend.begin() + 3_600_000_000
+    await set_clock(backend.client, ahead)
+    await backend.save(TOKEN, "u:1")
+    await backend.client.hdel(BASE + "clock", "bumped")
+    assert await backend.read(TOKEN) is not None
+    await backend.drop("u:2")
+    await backend.client.hdel(BASE + "clock", "floor")
+    assert await backend.read(TOKEN) is None
+    assert await backend.begin() > ahead + 1
+
+
+async def test_a_clock_begun_by_a_drop_knows_of_nothing_older(backend: Backend) -> None:
+    await backend.save(TOKEN, "u:1")
+    for tag in ("u:2", "k:d2"):
+        await backend.client.delete(BASE + "clock")
+        await backend.drop(tag)
+        assert await backend.read(TOKEN) is None
+        assert await backend.save(TOKEN, "u:1")
+        assert await backend.read(TOKEN) is not None
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_version_before_bumped_may_have_been_anything(
+    backend: Backend, again: bool
+) -> None:
+    """It writes its stamps into the clock, and generations where only it looks for them."""
+    await backend.save(TOKEN, "u:1")
+    stamp = await backend.begin()
+    await backend.client.hset(BASE + "clock", mapping={"last": stamp, "bumped": stamp})
+    if again:
+        await backend.drop("u:9")
+    assert await backend.read(TOKEN) is None
+    assert not await backend.save(TOKEN, "u:1", stamp=stamp)
+    assert await backend.save(TOKEN, "u:1")
+    assert await backend.read(TOKEN) is not None
+
+
+async def test_a_version_before_finds_no_generation_of_what_was_dropped(backend: Backend) -> None:
+    """One that is missing proves nothing to it: it does not use the value, and fetches anew."""
+    await backend.client.set(BASE + "g:u:1", 5)
+    await backend.client.set(BASE + "g:u:2", 5)
+    await backend.drop("u:1")
+    assert not await backend.exists("g:u:1")
+    assert await backend.exists("g:u:2")
+
+
+async def test_generations_are_bounded_and_what_is_older_than_the_forgotten_is_not_used(
+    backend: Backend,
+) -> None:
+    await backend.save(TOKEN, "u:1", field="before")
+    await backend.drop(*(f"c:{number}" for number in range(5_000)))
+    await backend.save(TOKEN, "u:1", field="between")
+    stamp = await backend.begin()
+    await backend.drop(*(f"c:{number}" for number in range(5_000, 9_000)))
+    assert await backend.read(TOKEN, "before") is None
+    assert await backend.read(TOKEN, "between") is not None
+    assert not await backend.save(TOKEN, "c:8999", stamp=stamp)
+    assert await backend.save(TOKEN, "c:4999", stamp=stamp)
+    for number in range(40):
+        await backend.drop(*(f"r:{number}-{each}" for each in range(100)))
+        assert await backend.client.hlen(BASE + "clock") <= 8_192 + 4
+    assert await backend.read(TOKEN, "between") is None
 
 
 async def test_a_store_restarted_empty_refuses_what_began_before(backend: Backend) -> None:
@@ -238,7 +288,7 @@ async def test_a_drop_at_the_very_stamp_of_a_fetch_refuses_it(backend: Backend) 
     """With the clock ahead of the time of day, a drop takes the next stamp: the fetch's own."""
     await backend.save(OTHER_TOKEN, "u:1")
     for tags, container, on in (
-        (("u:2",), OTHER_TOKEN, "u:3"),  # nothing is known of u:3
+        (("u:3",), OTHER_TOKEN, "u:3"),
         (("u:1",), OTHER_TOKEN, "u:1"),
         (("k:d1",), TOKEN, "u:1"),
         (("p:d1",), TOKEN, "u:1"),
@@ -264,12 +314,15 @@ async def test_stamps_are_exact_to_the_last_digit_for_the_next_two_centuries(
 
 
 @pytest.mark.parametrize("nonsense", ["", "x", "-", "nil"])
-async def test_a_clock_or_generation_that_is_no_number_counts_as_missing(
+async def test_a_clock_or_generation_that_is_no_number_proves_nothing(
     backend: Backend, nonsense: str
 ) -> None:
     await backend.save(TOKEN, "u:1")
-    await backend.client.set(BASE + "g:u:1", nonsense)
+    stamp = await backend.begin()
+    await backend.drop("u:2")
+    await backend.client.hset(BASE + "clock", "g:u:1", nonsense)
     assert await backend.read(TOKEN) is None
+    assert not await backend.save(TOKEN, "u:1", stamp=stamp)
     await set_clock(backend.client, nonsense)
     assert not await backend.save(TOKEN, "u:1", stamp=2**52)
     assert await backend.save(TOKEN, "u:1")

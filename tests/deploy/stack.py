@@ -24,7 +24,7 @@ import yaml
 
 from tests.deploy.front import Ports, client_of, nginx_folder, run_nginx
 from tests.deploy.places import COMPOSE, DEPLOY, PROMETHEUS, PROMETHEUS_SERVER, compose, read_yaml
-from tests.e2e.commands import HOST, environment, free_port
+from tests.e2e.commands import HOST, free_port, unmeasured
 from tests.support.fleet import Nexudus, Terms
 from tests.support.processes import program
 from tests.support.redis_server import Origin, find_binary
@@ -175,7 +175,7 @@ def _redis(folder: Path, port: int) -> contextlib.AbstractAsyncContextManager[Pr
     async def answers(_: Process) -> bool:
         return await _said(port, b"PING\r\n") == b"+PONG\r\n"
 
-    return program(command, answers, log=folder / "redis.log", env=environment())
+    return program(command, answers, log=folder / "redis.log", env=unmeasured())
 
 
 async def _said(port: int, line: bytes) -> bytes:
@@ -198,7 +198,7 @@ def _sandbox(folder: Path, port: int) -> contextlib.AbstractAsyncContextManager[
     }
     command = (sys.executable, "-m", "bff", "sandbox", "--port", str(port))
     ready = _answers(f"http://{HOST}:{port}/_sandbox/healthz")
-    return program(command, ready, log=folder / "sandbox.log", env=_plain(variables))
+    return program(command, ready, log=folder / "sandbox.log", env=unmeasured(variables))
 
 
 def _gateway(
@@ -210,7 +210,7 @@ def _gateway(
     variables = {**inside, **own, "BFF_PORT": str(port)}
     command = (sys.executable, "-m", "bff", "serve")
     ready = _answers(f"http://{HOST}:{port}/readyz")
-    return program(command, ready, log=folder / f"{name}.log", env=_plain(variables))
+    return program(command, ready, log=folder / f"{name}.log", env=unmeasured(variables))
 
 
 def _nginx(
@@ -245,7 +245,7 @@ def _prometheus(
         "--log.level=warn",
     )
     ready = _answers(f"http://{HOST}:{port}/-/ready")
-    return program(command, ready, log=folder / "prometheus.log", env=environment())
+    return program(command, ready, log=folder / "prometheus.log", env=unmeasured())
 
 
 def _answers(url: str) -> Callable[[Process], Awaitable[bool]]:
@@ -256,12 +256,6 @@ def _answers(url: str) -> Callable[[Process], Awaitable[bool]]:
         return False
 
     return ready
-
-
-def _plain(variables: Mapping[str, str]) -> dict[str, str]:
-    """Without the measuring of coverage, which takes time at every start."""
-    inherited = environment(variables)
-    return {name: text for name, text in inherited.items() if not name.startswith("COVERAGE")}
 
 
 def _secret(secrets: Path, pattern: str) -> str:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.e2e.commands import HOST, Command, free_port, until
+from tests.e2e.commands import HOST, Command, Unmeasured, free_port, until
 from tests.support.gateway import OPS_TOKEN, SECRET, WEBHOOK_SECRET
 from tests.support.isolation_machine import machine_on
 from tests.support.isolation_model import SPACES, Window, Windows
@@ -80,7 +80,7 @@ def place(own_redis: RedisServer) -> Iterator[Place]:
         def run(*arguments: str, **variables: str) -> tuple[str, Command]:
             port = free_port()
             command = stack.enter_context(
-                Command(*arguments, "--port", str(port), BFF_HOST=HOST, **variables)
+                Unmeasured(*arguments, "--port", str(port), BFF_HOST=HOST, **variables)
             )
             return f"http://{HOST}:{port}", command
 
@@ -127,6 +127,7 @@ def stage(place: Place) -> Iterator[Stage]:
         loop.close()
 
 
+@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 @pytest.mark.timeout(300)
 def test_isolation_and_freshness_hold_across_processes(stage: Stage) -> None:
     examples = settings(

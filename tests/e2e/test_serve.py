@@ -160,3 +160,21 @@ def test_the_sandbox_is_set_up_by_its_options() -> None:
         assert command.ends() == 0
     assert "Traceback" not in command.output
     assert not answers(f"{url}/_sandbox/healthz")
+
+
+def test_what_is_ready_is_answered_on_the_server_s_own_thread() -> None:
+    """The private part of granian that this rests on is there, and does what it is taken for."""
+    port = free_port()
+    code = (
+        "from bff.serve import Plan, serve\n"
+        f"serve(Plan('tests.e2e.hot_app:create_app', '127.0.0.1', {port}))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            until("answers", lambda: answers(f"http://{HOST}:{port}/other"))
+            with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
+                told = [client.get(path).text for path in ("/hot", "/other", "/hot")]
+        finally:
+            process.terminate()
+    assert told == ["server False", "loop True", "server False"]
+    assert process.returncode == 0

@@ -125,7 +125,7 @@ class Walk:
         answer = await s.get(target, member)
         outlook, plans = story["answer"], Counter(each["plan"] for each in story["documents"])
         hinted = sum(each["hinted"] for each in story["documents"])
-        if plans["refresh"] or hinted:
+        if plans.keys() - {"serve"}:  # a part whose plan is open may be fetched behind it as well
             await s.quiet()  # what is done behind the answer counts too
         self.plans += plans
         self.rules[outlook["rule"]] += 1
@@ -199,9 +199,9 @@ def _kept(redis_url: str) -> dict[bytes, bytes | None]:
     """Every key of the space's documents, generations, clock and fences."""
     with Redis.from_url(redis_url) as redis:
         names = [name for name in redis.scan_iter() if b"~fleet" not in name]
-        kinds = (b":k:", b":c:", b":g:", b":f:", b":clock")
+        kinds = (b":k:", b":c:", b":f:", b":clock")
         found = {name: redis.dump(name) for name in names if any(kind in name for kind in kinds)}
-    assert len(found) > 8
+    assert len(found) > 4
     return found
 
 
@@ -241,11 +241,11 @@ class TestWhy:
         assert tag["generation"] >= profiles["stored"]["stamp"]
         assert (await explained(solo, SWITCH, solo.alice, method="PUT"))["answer"]["rule"] == 3
 
-    async def test_rule_4_a_generation_that_redis_lost(self, redis_url: str) -> None:
+    async def test_rule_4_generations_that_redis_lost(self, redis_url: str) -> None:
         async with stage(redis_url, env={"BFF_L1_MAX_AGE_S": "0"}) as s:
             await s.get(PROFILES, s.alice)
             with Redis.from_url(redis_url) as redis:
-                redis.delete(*redis.scan_iter("*:g:u:7001"))
+                redis.delete(*redis.scan_iter("*}:clock"))
             answer = (await explained(s, PROFILES, s.alice))["answer"]
         assert (answer["rule"], answer["calls"]) == (4, 1)
 

@@ -22,9 +22,12 @@ from tests.support.leadership_crowd import (
     Upstream,
     crowd,
     die,
+    leave_of_lease,
     lock_of,
     member,
     now,
+    registered,
+    renewed,
     waiting,
 )
 from tests.support.redis_server import RedisServer
@@ -60,7 +63,7 @@ async def heard_through_a_link(
 
 
 async def test_a_leader_that_dies_is_replaced_by_one_within_its_lease(redis_url: str) -> None:
-    async with crowd(redis_url, 4, SHORT) as members:
+    async with crowd(redis_url, 4, replace(LONG, renew_s=0.02)) as members:
         dead, *others = members
         with await dead.lead():
             pass
@@ -68,15 +71,17 @@ async def test_a_leader_that_dies_is_replaced_by_one_within_its_lease(redis_url:
         assert renewal is not None
         await until(renewal.done)
         await dead.lead()
-        await asyncio.sleep(SHORT.lease_s + 0.1)
+        await leave_of_lease(dead, LONG.lease_s / 2)
+        await renewed(dead, LONG.lease_s / 2)
         upstream = Upstream(delay_s=0.05)
-        reads = [asyncio.create_task(one.read(upstream)) for one in others]
-        await asyncio.sleep(SHORT.renew_s)
-        assert upstream.calls == 0  # its lease was renewed
+        reads = [asyncio.create_task(one.read(upstream, within_s=0.2)) for one in others]
+        await asyncio.gather(*map(registered, others))
         await die(dead)
         died = now()
+        await leave_of_lease(dead, SHORT.lease_s)
+        assert upstream.calls == 0
         await asyncio.gather(*reads)
-        assert now() - died < 2 * SHORT.lease_s
+        assert SHORT.lease_s < now() - died < LONG.lease_s / 2
         assert upstream.calls == 1
 
 

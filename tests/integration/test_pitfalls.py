@@ -201,6 +201,7 @@ def keys_of(client: redis.Redis) -> list[bytes]:
     return cast(list[bytes], client.keys())
 
 
+@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 async def test_pitfall_07_every_one_of_500_interleaved_misses_gets_its_callers_body(
     solo: Stage,
 ) -> None:
@@ -260,23 +261,24 @@ class TestPitfall08:
             env = {"BFF_L1_BYTES": "0", "BFF_REDIS_TIMEOUT_MS": "250"}
             async with stage(proxy.url, env=env, wait=False) as s:
                 members = [s.alice, s.bob, s.tenant.another(s.alice), s.tenant.another(s.bob)]
-                asking = []
-                for number in range(120):
-                    member = members[number % 4]
-                    asking.append((member, s.later(BOOTSTRAP, member)))
-                    await asyncio.sleep(draw.uniform(0, 0.004))
-                    draw.choice(asking)[1].cancel()
-                whole = 0
-                for member, request in asking:
-                    (answer,) = await asyncio.gather(request, return_exceptions=True)
-                    if isinstance(answer, BaseException):
-                        continue
-                    whole += 1
-                    assert answer.status_code == 200
-                    assert member.canary in answer.text
-                    assert member.token in answer.text
-                assert whole > 20
-                assert await s.metric("bff_cache_reads", "l2") > 0, "Redis was in use"
+                # A Redis that came too late a few times in a row is not asked for a while.
+                while await s.metric("bff_cache_reads", "l2") < 20:
+                    asking = []
+                    for number in range(120):
+                        member = members[number % 4]
+                        asking.append((member, s.later(BOOTSTRAP, member)))
+                        await asyncio.sleep(draw.uniform(0, 0.004))
+                        draw.choice(asking)[1].cancel()
+                    whole = 0
+                    for member, request in asking:
+                        (answer,) = await asyncio.gather(request, return_exceptions=True)
+                        if isinstance(answer, BaseException):
+                            continue
+                        whole += 1
+                        assert answer.status_code == 200
+                        assert member.canary in answer.text
+                        assert member.token in answer.text
+                    assert whole > 20
 
 
 NEAR_MISSES = [
@@ -480,6 +482,7 @@ async def test_pitfall_20_there_are_no_doors_without_a_token() -> None:
             assert (await s.get(door, headers=bearer(OPS_TOKEN))).status_code == 404
 
 
+@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 async def test_pitfall_21_a_thousand_callers_on_one_expired_key_are_one_call(solo: Stage) -> None:
     """In one process; `tests/fault` has several."""
     members = solo.crowd(4)

@@ -1,7 +1,8 @@
 """Redis is an accelerator: whatever becomes of it, members are served, rightly and in time.
 
 Two whole gateways over a real redis-server that is harmed in every way on the list. `ALLOWANCE_S`
-is what a request may be slowed by; the margin is the machine's, which runs all of it at once.
+is what a request may be slowed by; the margin is the machine's, which runs all of it at once. What
+others keep it busy with is not measured.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from bff.cache import patience
 from bff.cache.bus import LEASE_S
 from bff.cache.connect import connect
 from bff.errors import StoreUnavailable
+from tests.support import fair_time
 from tests.support.fault_proxy import SOUND, FaultProxy, Line, Way, fault_proxy
 from tests.support.gateway import BOOTSTRAP, EDIT, PROFILES, Member, Stage, related, stage
 from tests.support.redis_server import RedisServer
@@ -87,9 +88,9 @@ class Site:
         )
 
     async def _timed(self, request: Awaitable[httpx.Response]) -> httpx.Response:
-        began, in_vain = time.monotonic(), self.waits.in_vain
+        began, in_vain = fair_time.now(), self.waits.in_vain
         answer = await request
-        self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+        self.slowest_s = max(self.slowest_s, fair_time.now() - began)
         assert answer.status_code == 200
         assert self.waits.in_vain - in_vain <= 1, "it waits once in vain, not once per command"
         return answer
@@ -166,7 +167,7 @@ async def _crowded(site: Site) -> None:
     async with connect(site.redis.url) as redis:
         used = int((await redis.info("memory"))["used_memory"])
         await redis.config_set("maxmemory-policy", "allkeys-lru")
-        await redis.config_set("maxmemory", used + 20_000)
+        await redis.config_set("maxmemory", used + 60_000)
         for number in range(200):
             await redis.set(f"others:{number}", b"x" * 5_000)
 
@@ -236,15 +237,16 @@ async def test_pitfall_23_no_member_notices_a_redis_that_is(name: str, site: Sit
         assert site.slowest_s < sound_s + MARGIN_S
 
     await fault.end(site)
-    returned = time.monotonic()
+    returned = fair_time.now()
     while not await site.is_shared():
-        assert time.monotonic() - returned < BACK_WITHIN_S
+        assert fair_time.now() - returned < BACK_WITHIN_S
     await site.a_session()
     while not await site.is_told():  # of what was written meanwhile, at the latest with its lease
-        assert time.monotonic() - returned < LEASE_S + MARGIN_S
+        assert fair_time.now() - returned < LEASE_S + MARGIN_S
     await site.a_session(via=1)
 
 
+@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 async def test_pitfall_21_a_burst_on_a_cold_process_is_served_by_redis_and_not_by_nexudus(
     redis_url: str,
 ) -> None:

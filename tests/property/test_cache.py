@@ -16,7 +16,7 @@ from bff.cache.decide import MAX_SKEW_S, Freshness, Verdict, judge, remaining_s
 from bff.cache.entry import Entry, Proof, pack, unpack
 from bff.cache.envelope import Binding, Sealer
 from bff.cache.keys import Address, Container, KeySpace, Scope, escape
-from bff.cache.memory import ITEM_BYTES, MEMBER_BYTES, TAG_BYTES, Held, Memory
+from bff.cache.memory import ITEM_BYTES, MEMBER_BYTES, TAG_BYTES, TAGS_BYTES, Held, Memory
 from bff.cache.secrets import Keyring
 from bff.cache.store import header
 from bff.errors import EnvelopeError
@@ -229,9 +229,10 @@ class MemoryMachine(RuleBasedStateMachine):
         self.moment = 0
 
     def bytes_of(self, items: OrderedDict[str, Held]) -> int:
-        tags = {tag for held in items.values() for tag in held.tags}
-        own = (held.cost + ITEM_BYTES + MEMBER_BYTES * len(held.tags) for held in items.values())
-        return sum(own) + TAG_BYTES * len(tags)
+        own = sum(held.cost + ITEM_BYTES for held in items.values())
+        carried = {held.tags for held in items.values()}
+        found = sum(TAGS_BYTES + MEMBER_BYTES * len(tags) for tags in carried)
+        return own + found + TAG_BYTES * len({tag for tags in carried for tag in tags})
 
     @rule(target=tickets)
     def ticket(self) -> tuple[int, int]:

@@ -24,7 +24,7 @@ import redis
 
 from bff.limits import Limit
 from bff.nexudus.breaker import BreakerPolicy
-from tests.e2e.commands import HOST, children_of, environment, free_port
+from tests.e2e.commands import HOST, children_of, free_port, unmeasured
 from tests.support.fleet_proxies import Ports, Proxies, proxies
 from tests.support.gateway import OPS_TOKEN, SECRET
 from tests.support.processes import program
@@ -237,12 +237,6 @@ class Fleet:
         return found
 
 
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Without the measuring of coverage, which takes more time than what is measured here."""
-    inherited = environment(own)
-    return {name: text for name, text in inherited.items() if not name.startswith("COVERAGE")}
-
-
 @asynccontextmanager
 async def fleet(terms: Terms, server: RedisServer, folder: Path) -> AsyncIterator[Fleet]:
     """Everything, running and in touch; `server` runs already, logs go to `folder`."""
@@ -251,7 +245,7 @@ async def fleet(terms: Terms, server: RedisServer, folder: Path) -> AsyncIterato
         REDIS: Ports(to_redis, server.port),
         NEXUDUS: Ports(to_nexudus, sandbox_port),
     }
-    env = _environment(
+    env = unmeasured(
         {
             "BFF_UPSTREAM": f"http://{HOST}:{to_nexudus}",
             "BFF_REDIS_URL": f"redis://{HOST}:{to_redis}/0",
@@ -269,9 +263,7 @@ async def fleet(terms: Terms, server: RedisServer, folder: Path) -> AsyncIterato
         stack.push_async_callback(nexudus.aclose)
         await enter(_sandbox(terms, sandbox_port, folder))
         await nexudus.throttle(terms, enabled=terms.budget)
-        opened = await enter(
-            proxies(control, places, log=folder / "proxies.log", env=_environment({}))
-        )
+        opened = await enter(proxies(control, places, log=folder / "proxies.log", env=unmeasured()))
         gateways = tuple(
             Gateway(number, folder / f"gateway{number}.log", env) for number in range(GATEWAYS)
         )
@@ -299,7 +291,7 @@ async def _sandbox(terms: Terms, port: int, folder: Path) -> AsyncIterator[None]
         return False
 
     log = folder / "sandbox.log"
-    async with program(command, answers, log=log, env=_environment(variables)):
+    async with program(command, answers, log=log, env=unmeasured(variables)):
         yield
 
 

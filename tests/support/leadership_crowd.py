@@ -79,14 +79,19 @@ class Member:
         lock = await self.lock(want)
         return await self.leadership.claim(lock, within_s=within_s, urgent=urgent)
 
-    async def read(self, upstream: Upstream, want: Want = WANT) -> Entry:
-        """From the cache, or in one flight with whoever else reads it."""
-        landed = await self.flights.run(
-            want.key, SPACE, (want.address.container.label,), lambda: self._land(upstream, want)
-        )
+    async def read(self, upstream: Upstream, want: Want = WANT, *, within_s: float = 20.0) -> Entry:
+        """From the cache, or in one flight with whoever else reads it.
+
+        Looks again when it has waited `within_s` for another's flight.
+        """
+
+        async def land() -> Entry:
+            return await self._land(upstream, want, within_s)
+
+        landed = await self.flights.run(want.key, SPACE, (want.address.container.label,), land)
         return landed.value
 
-    async def _land(self, upstream: Upstream, want: Want) -> Entry:
+    async def _land(self, upstream: Upstream, want: Want, within_s: float) -> Entry:
         after: Told | None = None
         while True:
             findings = await self.process.cache.find(SPACE, [want])
@@ -95,7 +100,7 @@ class Member:
                 assert isinstance(found.value, Entry)
                 return found.value
             lock = Lock(SPACE, want.key, want.address.container.label, findings.ticket.stamp)
-            turn = await self.leadership.claim(lock, within_s=20.0, after=after)
+            turn = await self.leadership.claim(lock, within_s=within_s, after=after)
             if isinstance(turn, Lead):
                 return await self._fetch(turn, upstream, findings.ticket, want)
             self.told.append(turn)
@@ -112,8 +117,23 @@ class Member:
 
 
 async def lock_of(one: Member) -> dict[bytes | str, bytes | str]:
-    store = one.process.store
-    return await store.client.hgetall(store.keyspace.base(SPACE) + f"lock:{WANT.key}")
+    return await one.process.store.client.hgetall(_lock_name(one))
+
+
+async def leave_of_lease(one: Member, left_s: float) -> None:
+    """As if everything but `left_s` of the lease had passed."""
+    assert await one.process.store.client.pexpire(_lock_name(one), int(left_s * 1000))
+
+
+async def renewed(one: Member, left_s: float) -> None:
+    """Returns once the lease has more left than that."""
+    async with asyncio.timeout(5):
+        while await one.process.store.client.pttl(_lock_name(one)) <= left_s * 1000:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+
+
+def _lock_name(one: Member) -> str:
+    return one.process.store.keyspace.base(SPACE) + f"lock:{WANT.key}"
 
 
 async def waiting(one: Member, *, urgent: bool = True) -> asyncio.Task[Lead | Told]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import sys
 from asyncio.subprocess import Process
@@ -21,7 +20,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from tests.e2e.commands import HOST, environment, free_port
+from tests.e2e.commands import HOST, free_port, unmeasured
 from tests.support.fleet import Gateway, Nexudus
 from tests.support.gateway import SECRET
 from tests.support.processes import program
@@ -211,9 +210,7 @@ def _environment(
         "BFF_BUDGET_CALLS": "1/10ms,1200/m",
         **variables,
     }
-    inherited = environment(own)
-    # Measuring coverage takes longer than what is waited for here.
-    return {name: text for name, text in inherited.items() if not name.startswith("COVERAGE")}
+    return unmeasured(own)
 
 
 @asynccontextmanager
@@ -229,9 +226,7 @@ async def _sandbox(space: str, folder: Path) -> AsyncIterator[Nexudus]:
     options = ("--port", str(port), "--space", space, "--members", "40", "--no-throttle")
     command = (*_BFF, "sandbox", *options)
     try:
-        async with program(
-            command, answers, log=folder / f"{space}.log", env=environment(dict(os.environ))
-        ):
+        async with program(command, answers, log=folder / f"{space}.log", env=unmeasured()):
             yield nexudus
     finally:
         await nexudus.aclose()

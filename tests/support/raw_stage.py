@@ -17,7 +17,7 @@ from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.effects import Effect
 from bff.sandbox.faults import Rule
 from bff.sandbox.options import SandboxOptions
-from tests.e2e.commands import environment, free_port
+from tests.e2e.commands import free_port, unmeasured
 from tests.support.plain import PLAIN
 from tests.support.processes import program
 from tests.support.raw_client import RawConnection, connected, spoken
@@ -109,7 +109,7 @@ async def raw_stage(folder: Path, *command: str, **variables: str) -> AsyncItera
         listed = ",".join(f"{host.decode()}={origin}" for host, origin in spaces.items())
         port, log = free_port(), folder / "gateway.log"
         whole = [*(command or SERVE), "--port", str(port)]
-        set_up = environment({"BFF_SPACES": listed, **PLAIN, **variables})
+        set_up = unmeasured({"BFF_SPACES": listed, **PLAIN, **variables})
         sandbox = sandbox_of(nexudus)
         jane, carlos = (sandbox.tokens.mint(user_id).encode() for user_id in (7001, 7002))
         async with gateway(whole, port, log, set_up) as process:

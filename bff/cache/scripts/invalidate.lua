@@ -2,15 +2,18 @@
 -- KEYS: 1 clock of the space, 2 registry of processes. ARGV: 1 base of names, 2 fence ttl in ms,
 -- 3 channel, 4 message, 5 oldest heartbeat of a live process (ms before now), 6 proof field,
 -- then tags. Returns {stamp, live process, ...}.
+local MOST = 8192  -- generations of a space: less than a megabyte
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now / 1000)
-local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
+local last, bumped, told, floor =
+  unpack(redis.call('HMGET', KEYS[1], 'last', 'bumped', 'told', 'floor'))
+last, bumped, floor = tonumber(last), tonumber(bumped), tonumber(floor)
 if last and now <= last then now = last + 1 end
 local stamp = string.format('%.0f', now)
 local fence_ms = tonumber(ARGV[2])
 local base = ARGV[1]
-local bumps = false
+local bumps = {}
 
 -- A server that is full refuses a script at its first write, and only if that write may need
 -- memory. What is invalid must go in any case, so the first write is one that needs none.
@@ -30,20 +33,39 @@ for i = 7, #ARGV do
     redis.call('SET', base .. 'f:' .. label, stamp, 'PX', fence_ms)
   end
   if kind ~= 'k:' and kind ~= 'p:' then
-    bumps = true
-    local name = base .. 'g:' .. tag
-    local ttl = redis.call('PTTL', name)
-    if ttl < fence_ms then ttl = fence_ms end
-    redis.call('SET', name, stamp, 'PX', ttl)
+    bumps[#bumps + 1] = tag
+    redis.call('DEL', base .. 'g:' .. tag)  -- where versions before this one look for it
   end
 end
 redis.call('HSET', KEYS[1], 'last', stamp)
-if bumps then
-  redis.call('HSET', KEYS[1], 'bumped', stamp)
-else
-  -- Refused tokens, which anybody can invent, bump nothing: they must not keep others' fetches
-  -- from being stored.
-  redis.call('HSETNX', KEYS[1], 'bumped', stamp)
+if not bumped then
+  -- A new clock: nothing that was before it is used any more.
+  redis.call('HSET', KEYS[1], 'bumped', stamp, 'told', stamp, 'floor', stamp)
+elseif #bumps > 0 then
+  -- What another version bumped it has not told here: it may have been anything.
+  if tonumber(told) ~= bumped or not floor then floor = bumped end
+  redis.call('HSET', KEYS[1], 'bumped', stamp, 'told', stamp, 'floor', string.format('%.0f', floor))
+end
+-- Refused tokens, which anybody can invent, bump nothing: they must not keep others' fetches from
+-- being stored.
+for _, tag in ipairs(bumps) do redis.call('HSET', KEYS[1], 'g:' .. tag, stamp) end
+
+-- Of so many, some old ones are forgotten for those that came, and with them whatever is not younger:
+-- of a few that are picked at random the oldest quarter, so that nobody waits for all to be sorted.
+if redis.call('HLEN', KEYS[1]) > MOST then
+  local old, picked = {}, redis.call('HRANDFIELD', KEYS[1], 4 * #bumps + 16, 'WITHVALUES')
+  for i = 1, #picked, 2 do
+    if string.sub(picked[i], 1, 2) == 'g:' then
+      old[#old + 1] = { name = picked[i], stamp = tonumber(picked[i + 1]) or now }
+    end
+  end
+  table.sort(old, function(one, other) return one.stamp < other.stamp end)
+  floor = floor or 0
+  for i = 1, math.ceil(#old / 4) do
+    redis.call('HDEL', KEYS[1], old[i].name)
+    floor = math.max(floor, old[i].stamp)
+  end
+  redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor))
 end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 

@@ -1,37 +1,66 @@
 -- Values of several containers, each checked against the generations of its tags.
--- KEYS[1] clock of the space; KEYS[i] containers. ARGV[1] prefix of generations; ARGV[i] fields.
+-- KEYS[1] clock of the space; KEYS[i] containers. ARGV[1] prefix of generations in it; ARGV[i] fields.
 -- Returns {stamp, value or nil, ...}. The stamp is greater than every invalidation so far and not
 -- greater than any to come: it is one past the last of them, and never the time of day, so that a
 -- wall clock that steps back cannot put an invalidation before a fetch that it came after.
-local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
-if not last then
+local last, bumped, told, floor =
+  unpack(redis.call('HMGET', KEYS[1], 'last', 'bumped', 'told', 'floor'))
+last, bumped, told, floor = tonumber(last), tonumber(bumped), tonumber(told), tonumber(floor)
+if not last or not bumped then
   -- A lost clock (first use, eviction, restart) begins at the time of day: past all that it
   -- counted, unless the time of day was set back by more than the clock was old.
   local time = redis.call('TIME')
-  last = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  last = math.max(last or 0, tonumber(time[1]) * 1000000 + tonumber(time[2]))
   local seed = string.format('%.0f', last)
   redis.call('DEL', KEYS[1])  -- so that a server that is full lets the next one pass
-  redis.call('HSET', KEYS[1], 'last', seed, 'bumped', seed)
+  redis.call('HSET', KEYS[1], 'last', seed, 'bumped', seed, 'told', seed, 'floor', seed)
+  bumped, told, floor = last, last, last
+end
+-- Of what was bumped up to the floor nothing is known; nor of what only another version knows.
+if told ~= bumped or not floor then floor = bumped end
+
+local ARGUMENTS = 1000  -- Lua hands over no more than some thousands at once
+
+-- Callers that have nothing to do with each other ask together: what is not a container's, or of
+-- another form, is absent for who asked for it, and nothing to the others.
+local found, names, place = {}, {}, {}
+for i = 2, #KEYS do
+  local value = redis.pcall('HGET', KEYS[i], ARGV[i])
+  local born, tags
+  if type(value) == 'string' then born, tags = string.match(value, '^(%d+) ([^\n]*)\n') end
+  born = tonumber(born)
+  -- What is younger than anything that was asked for here is of a clock that was lost.
+  if born and floor < born and born <= last + 1 then
+    local depends = {}
+    for tag in string.gmatch(born <= bumped and tags or '', '%S+') do
+      if not place[tag] then
+        names[#names + 1] = ARGV[1] .. tag
+        place[tag] = #names
+      end
+      depends[#depends + 1] = place[tag]
+    end
+    found[i] = { value = value, born = born, depends = depends }
+  end
 end
 
-local function usable(value)
-  local born, tags = string.match(value, '^(%d+) ([^\n]*)\n')
-  born = tonumber(born)
-  if not born then return false end
-  local names = {}
-  for tag in string.gmatch(tags, '%S+') do names[#names + 1] = ARGV[1] .. tag end
-  if #names == 0 then return true end
-  for _, generation in ipairs(redis.call('MGET', unpack(names))) do
-    -- A missing generation may have been evicted: it proves nothing, so the value is not used.
-    generation = tonumber(generation)
-    if not generation or generation >= born then return false end
+local generations = {}
+for first = 1, #names, ARGUMENTS do
+  local to = math.min(first + ARGUMENTS - 1, #names)
+  for at, generation in ipairs(redis.call('HMGET', KEYS[1], unpack(names, first, to))) do
+    generations[first + at - 1] = generation and (tonumber(generation) or math.huge)
+  end
+end
+
+local function usable(one)
+  for _, at in ipairs(one.depends) do
+    -- A generation that is missing is none since the floor: a clock is lost as a whole or not.
+    if generations[at] and generations[at] >= one.born then return false end
   end
   return true
 end
 
 local out = { string.format('%.0f', last + 1) }
 for i = 2, #KEYS do
-  local value = redis.call('HGET', KEYS[i], ARGV[i])
-  out[i] = value and usable(value) and value
+  out[i] = found[i] ~= nil and usable(found[i]) and found[i].value
 end
 return out

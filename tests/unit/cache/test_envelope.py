@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 import zstandard
 
 from bff.cache import envelope
-from bff.cache.envelope import MAX_PLAIN_BYTES, Binding, Sealer
+from bff.cache.envelope import MAX_PLAIN_BYTES, Binding, Sealer, dictionary
 from bff.cache.secrets import Keyring
 from bff.cache.store import header
 from bff.errors import EnvelopeError
@@ -18,6 +19,7 @@ FIRST, SECOND = b"first secret of the tests", b"second secret of the tests"
 PLAIN = b'{"Profiles":[' + b'{"Id":101,"FullName":"Ana"},' * 40 + b"]}"
 BINDING = Binding("acme|k:d|profiles||", header(17, ["r:profiles", "u:5"]), "token")
 HEAD_BYTES = 18
+DICTIONARY_1 = "76c774cf4616f3a42412c2fac035b49c4e28082013108c291adea5841723f6ef"
 
 
 def sealer(*secrets: bytes, random_bytes: Callable[[int], bytes] = os.urandom) -> Sealer:
@@ -25,23 +27,24 @@ def sealer(*secrets: bytes, random_bytes: Callable[[int], bytes] = os.urandom) -
 
 
 def forged(packed: bytes, codec: int) -> bytes:
-    """A value that only a holder of the secret can make."""
+    """A value that only a holder of the secret can make, without a dictionary."""
     ring = Keyring((FIRST,))
     cipher = ring.cipher(ring.writing_key_id, BINDING.token)
     assert cipher is not None
     nonce = os.urandom(12)
     head = bytes((envelope.VERSION,)) + ring.writing_key_id + bytes((codec,)) + nonce
-    return head + cipher.encrypt(nonce, packed, envelope._associated(head, BINDING))
+    associated = envelope._associated(head, BINDING, envelope._Codec())
+    return head + cipher.encrypt(nonce, packed, associated)
 
 
-@pytest.mark.parametrize("plain", [b"", b"x", PLAIN[:96], PLAIN[:97], PLAIN])
+@pytest.mark.parametrize("plain", [b"", b"x", PLAIN[:64], PLAIN[:65], PLAIN])
 def test_what_is_sealed_opens(plain: bytes) -> None:
     assert sealer().open(sealer().seal(plain, BINDING), BINDING) == plain
 
 
 def test_a_long_value_is_compressed_and_a_short_one_is_not() -> None:
     assert len(sealer().seal(PLAIN, BINDING)) < len(PLAIN) / 4
-    assert len(sealer().seal(b"x" * 90, BINDING)) == HEAD_BYTES + 90 + 16
+    assert len(sealer().seal(b"x" * 64, BINDING)) == HEAD_BYTES + 64 + 16
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ def test_any_altered_byte_is_noticed(plain: bytes) -> None:
         for bit in (1, 128):
             altered = bytearray(sealed)
             altered[place] ^= bit
-            with pytest.raises(EnvelopeError, match=r"version|configured|belong"):
+            with pytest.raises(EnvelopeError, match=r"version|configured|codec|belong"):
                 sealer().open(bytes(altered), BINDING)
 
 
@@ -112,8 +115,37 @@ def test_the_nonce_is_what_the_source_of_randomness_gave() -> None:
 
 
 def test_a_value_of_an_unknown_codec_is_refused() -> None:
-    with pytest.raises(EnvelopeError, match="unknown codec 2"):
-        sealer().open(forged(b"x", 2), BINDING)
+    with pytest.raises(EnvelopeError, match="unknown codec 3"):
+        sealer().open(forged(b"x", 3), BINDING)
+
+
+def test_what_was_compressed_without_a_dictionary_is_still_read() -> None:
+    assert sealer().open(forged(zstandard.compress(PLAIN), 1), BINDING) == PLAIN
+
+
+def test_another_dictionary_of_the_same_number_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two builds that disagree about it fetch anew, and never show a wrong document."""
+    sealed = sealer().seal(PLAIN, BINDING)
+    monkeypatch.setattr(envelope, "dictionary", lambda _: dictionary(1)[:-1])
+    with pytest.raises(EnvelopeError, match="belong"):
+        sealer().open(sealed, BINDING)
+    # What either of them sealed the other would have read otherwise, without a word.
+    packed, other = (zstandard.ZstdCompressionDict(dictionary(1)[:cut]) for cut in (None, -1))
+    frame = zstandard.ZstdCompressor(dict_data=packed).compress(PLAIN)
+    assert zstandard.ZstdDecompressor(dict_data=other).decompress(frame) != PLAIN
+
+
+def test_the_dictionary_of_a_number_is_the_same_for_ever() -> None:
+    assert sha256(dictionary(1)).hexdigest() == DICTIONARY_1
+
+
+def test_a_dictionary_holds_no_field_that_is_a_secret() -> None:
+    names = (b"AccessToken", b"Password", b"RefreshToken", b"access_token", b"Bearer")
+    found = {name for name in names for _ in dictionary(1).split(name)[1:]}
+    assert found == {b"AccessToken"}
+    # The member that mirrors a token, with nothing where the token was.
+    values = {after[:3] for after in dictionary(1).split(b'"AccessToken"')[1:]}
+    assert values <= {b":},", b':,"', b":"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import tracemalloc
 from collections.abc import Callable, Hashable
 
+import orjson
 import pytest
 
 from bff.cache import tags
@@ -17,8 +18,10 @@ from bff.cache.memory import (
     ITEM_BYTES,
     MEMBER_BYTES,
     TAG_BYTES,
+    TAGS_BYTES,
     Held,
     Memory,
+    compact,
 )
 
 SPACE = "acme"
@@ -48,17 +51,37 @@ def test_an_unknown_key_is_not_found() -> None:
 def test_an_item_costs_its_payload_its_record_and_its_tags() -> None:
     memory = Memory(10_000)
     memory.put("a", held("v", 100, FOREVER, "u:1", "c:1"), 0)
-    assert memory.used_bytes == 100 + ITEM_BYTES + 2 * MEMBER_BYTES + 2 * TAG_BYTES
+    one = 100 + ITEM_BYTES + TAGS_BYTES + 2 * MEMBER_BYTES
+    assert memory.used_bytes == one + 2 * TAG_BYTES
     memory.put("b", held("v", 100, FOREVER, "u:1"), 0)
-    assert memory.used_bytes == 200 + 2 * ITEM_BYTES + 3 * MEMBER_BYTES + 2 * TAG_BYTES
+    other = 100 + ITEM_BYTES + TAGS_BYTES + MEMBER_BYTES
+    assert memory.used_bytes == one + other + 2 * TAG_BYTES
     memory.drop(SPACE, ["c:1"])
-    assert memory.used_bytes == 100 + ITEM_BYTES + MEMBER_BYTES + TAG_BYTES
+    assert memory.used_bytes == other + TAG_BYTES
     memory.drop(SPACE, ["u:1"])
     assert memory.used_bytes == 0
 
 
+def test_items_with_the_same_tags_share_them() -> None:
+    memory = Memory(10_000)
+    first, *others = (held("v", 100, FOREVER, "u:1", "c:1") for _ in range(3))
+    memory.put("a", first, 0)
+    alone = memory.used_bytes
+    for key, item in zip("bc", others, strict=True):
+        memory.put(key, item, 0)
+        kept = memory.held(key, 0)
+        assert kept is not None
+        assert kept.tags is first.tags
+    assert memory.used_bytes == alone + 2 * (100 + ITEM_BYTES)
+    # Whoever goes first, the others are found as before.
+    assert memory.put("a", held("v", 100, FOREVER, "u:2"), 0)
+    assert memory.drop(SPACE, ["c:1"]) == 2
+    assert memory.drop(SPACE, ["u:2"]) == 1
+    assert memory.used_bytes == 0
+
+
 def test_the_least_recently_used_goes_first() -> None:
-    memory = Memory(3 * (100 + ITEM_BYTES))
+    memory = Memory(3 * (100 + ITEM_BYTES) + TAGS_BYTES)
     for key in "abc":
         memory.put(key, held(), 0)
     memory.get("a", 0)
@@ -68,7 +91,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_putting_again_counts_as_use_and_replaces() -> None:
-    memory = Memory(2 * (100 + ITEM_BYTES))
+    memory = Memory(2 * (100 + ITEM_BYTES) + TAGS_BYTES)
     memory.put("a", held("old"), 0)
     memory.put("b", held(), 0)
     memory.put("a", held("new"), 0)
@@ -201,6 +224,18 @@ def test_the_bytes_it_counts_are_the_bytes_it_takes(
         tracemalloc.stop()
     assert len(memory) == count
     assert 0.75 < memory.used_bytes / taken < 1.25
+
+
+def test_compact_bytes_are_the_same_and_take_no_more_room_than_they_need() -> None:
+    document = ["x" * 100] * 90
+    tracemalloc.start()
+    try:
+        kept = compact(orjson.dumps(document))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept == orjson.dumps(document)
+    assert taken < len(kept) + 100
 
 
 def standing(expires: float, until: float, *on: str) -> Held:

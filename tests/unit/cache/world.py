@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -80,6 +81,7 @@ class StubBus:
 
     def __init__(self) -> None:
         self.trusted = True
+        self.trusted_until = math.inf
         self.heard = True
         self.asked: list[tuple[str, frozenset[str]]] = []
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import tracemalloc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
+import orjson
 import pytest
 
+from bff.cache import tags
 from bff.cache.connect import connect
 from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
@@ -128,3 +133,32 @@ async def test_pitfall_22_the_age_of_an_answer_counts_from_before_it_was_made(de
     assert desk.lasts()
     await desk.time.advance(0.2)
     assert not desk.lasts()
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+async def test_a_finished_answer_takes_the_bytes_it_is_counted_as(
+    desk: Desk, encoding: Encoding
+) -> None:
+    """Many shapes of one list of 9 KB, which come with more room than they need."""
+    on = tuple(tags.coworker(10**8 + number) for number in range(20))
+    entry = replace(LIST, fetched_at=desk.time.wall(), tags=on)
+    reading = Reading(PROFILES, entry, Outcome.HIT, Tier.L1, FRESH)
+    document = [os.urandom(64).hex() for _ in range(70)]
+    memory, count, total = desk.process.memory, 200, 0
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            made = Made(200, JSON_TYPE, orjson.dumps(document), True, (reading,))
+            key = replace(desk.key, shape=f"Shape,{number}", encoding=encoding)
+            total += len(
+                desk.responder.finish(key, desk.principal, made, desk.responder.ticket()).body
+            )
+        del made, key
+        gc.collect()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert len(memory) == count
+    assert 0.75 < memory.used_bytes / taken < 1.25
+    assert taken < 1.3 * total

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpcore
 import httpx
 import pytest
 
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
-from bff.nexudus.errors_map import MAPPED, translated
+from bff.nexudus.errors_map import BELOW, MAPPED, translated
 
 
 def httpx_errors() -> Iterator[type[Exception]]:
@@ -41,6 +42,14 @@ def test_the_walk_finds_the_tree() -> None:
 )
 def test_what_a_failure_becomes(error: Exception, ours: type[UpstreamError]) -> None:
     assert type(translated(error)) is ours
+
+
+@pytest.mark.parametrize("name", sorted(set(httpcore.__all__) & set(httpx.__all__)))
+def test_what_httpcore_raises_is_what_httpx_would(name: str) -> None:
+    below, kind = getattr(httpcore, name), getattr(httpx, name)
+    if isinstance(kind, type) and issubclass(kind, Exception):
+        assert type(translated(below("x"))) is MAPPED[kind][0]
+        assert BELOW[below] is kind
 
 
 def test_a_new_error_below_a_known_one_is_like_it() -> None:

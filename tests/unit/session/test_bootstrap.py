@@ -14,7 +14,7 @@ from bff.cache import tags
 from bff.cache.keys import Scope
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.resources import PARTS, PROFILES, RELATED, Resource
-from bff.session.bootstrap import Bootstrap, Document, wanted
+from bff.session.bootstrap import OWN_MEMBER, Bootstrap, Document, _merged, _Side, wanted
 from bff.session.interpret import Refusal
 from bff.shape import parse
 from tests.unit.session.conftest import OF_ALICE, Session, answered
@@ -42,6 +42,26 @@ def test_a_part_is_wanted_for_its_own_members_and_for_unknown_ones(roots: set[st
     assert wanted(PARTS, shape) == (PARTS if expected else ())
     both = (RELATED, BENEFITS)
     assert (BENEFITS in wanted(both, shape)) is (not roots or "New" in roots)
+
+
+members = st.dictionaries(names, st.integers(0, 9) | st.just({"b": [1, "x"]}), max_size=4)
+
+
+@given(members, members, members)
+def test_the_text_of_the_whole_is_the_whole(
+    listed: dict[str, object], one: dict[str, object], other: dict[str, object]
+) -> None:
+    brought = [(RELATED, side(one)), (BENEFITS, side(other))]
+    merged, text = _merged(side(listed), brought, side({OWN_MEMBER: 1}))
+    assert text == orjson.dumps(merged)
+    expected = {name: value for name, value in listed.items() if name != OWN_MEMBER}
+    for resource, each in ((RELATED, one), (BENEFITS, other)):
+        expected |= {n: v for n, v in each.items() if n in resource.members or n not in listed}
+    assert list(merged.items()) == list({**expected, OWN_MEMBER: 1}.items())
+
+
+def side(of: dict[str, object]) -> _Side:
+    return _Side(of, orjson.dumps(of))
 
 
 def made(found: Document | Refusal) -> Document:

@@ -139,8 +139,8 @@ async def test_401_withdraws_the_proof_and_proves_nothing(watched: Watched) -> N
     await settled()
     assert (watched.outcomes, watched.demoted) == (["unanswered"], False)
     reads, caller = watched.session.reads, watched.session.caller
-    assert not await reads.is_proven(caller("bob").principal)
-    assert await reads.is_proven(caller("alice").principal)
+    assert await reads.proof_of(caller("bob").principal) is None
+    assert await reads.proof_of(caller("alice").principal) is not None
 
 
 async def test_two_errors_are_the_same_whatever_they_say(watched: Watched) -> None:

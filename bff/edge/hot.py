@@ -1,0 +1,274 @@
+"""Answers by the whole request: from its headers to bytes in one hash and one look-up.
+
+A name is the keyed hash of everything in a request that its answer depends on. It leads to a
+finished answer in the in-process tier, or, without the shape, to a whole document that is parsed
+there; it goes with either, whatever drops it, is good only while that would be used, and holds the
+headers that the usual way sent with it. Nothing is decided here: whatever is new, unusual or in
+doubt goes the usual way.
+
+The server may ask from a thread of its own (docs/adr/0022): what is read here is replaced whole and
+never changed in place, and what was answered is reported by the loop that owns everything else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Final, Protocol, cast
+
+from starlette.types import Message, Scope
+
+from bff.cache.memory import Held, Memory, compact
+from bff.cache.noticed import Noticed
+from bff.clock import Clock
+from bff.edge.caching import server_timing
+from bff.edge.counts import Counts
+from bff.edge.exchange import (
+    FINISHED,
+    Exchange,
+    new_request_id,
+    trace_id_of,
+    usable_request_id,
+)
+from bff.edge.headers_in import FRAMING, given_once
+from bff.edge.hot_answer import Hot, Served, Setting, Writers, lasting
+from bff.edge.hot_whole import HotWhole, plain_shape
+from bff.edge.respond import FINISHED_BYTES, AtHand, Finished, RepresentationKey
+from bff.edge.target import BOOTSTRAP_PATH
+from bff.errors import ShapeError
+from bff.nexudus.headers import Header
+from bff.resources import PARTS, Resource
+from bff.session.bootstrap import wanted
+from bff.session.documents import Whole
+from bff.session.reading import Reading
+from bff.shape import NamedShapes
+
+LISTS: Final = b"/api/public/coworkers/"
+MOST_NAMES: Final = 8
+"""Of one item: spellings of one request, such as the ways to accept br."""
+MOST_UNREPORTED: Final = 20_000
+"""Answers that the loop has yet to report; beyond them requests go the usual way, which waits."""
+NAME_BYTES: Final = 1_300
+"""What one name costs: its headers, and its places in two maps; a test measures it."""
+
+_BOOTSTRAP: Final = BOOTSTRAP_PATH.encode()
+_FLAGS: Final = (b"", b"o", b"c", b"oc")
+_SEPARATORS: Final = 9
+_MOST_CONSTANTS: Final = 256
+_QUICK_S: Final = 0.000_05
+_QUICK: Final = (b"server-timing", server_timing({"total": 0.0}).encode())
+"""Of what took less than is told."""
+
+Given = Mapping[bytes, bytes]
+Answer = tuple[Message, Message]
+"""The start of a response, and its body."""
+
+
+class Reports(Protocol):
+    """Who counts and tells of what was answered."""
+
+    def writers(self, key: RepresentationKey) -> Writers:
+        """Of the answers under one key."""
+        ...
+
+    def counts(
+        self, key: RepresentationKey, readings: Sequence[Reading], *, finished: bool
+    ) -> Counts:
+        """Of answers made of these readings; `finished`: before they were asked for."""
+        ...
+
+    def report(self, hot: Hot, served: Sequence[Served]) -> None:
+        """Requests that one hot answer has answered since the last time."""
+        ...
+
+
+class HotAnswers:
+    """Of one process. `trusted_until()`: monotonic seconds up to which invalidations are heard."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        shapes: NamedShapes,
+        trusted_until: Callable[[], float],
+        reports: Reports,
+        clock: Clock,
+    ) -> None:
+        self.noticed: Final = Noticed()
+        self._memory = memory
+        self._shapes = shapes
+        self._names = cast("Mapping[bytes, Hot | HotWhole]", memory.names)
+        self._trusted_until = trusted_until
+        self._reports = reports
+        self._wall, self._monotonic = clock.wall, clock.monotonic
+        self._secret = os.urandom(32)
+        self._constants: dict[tuple[Header, ...], tuple[Header, ...]] = {}
+        self._served: deque[tuple[Hot, Served, bytes]] = deque()
+
+    def find(self, scope: Scope) -> Answer | None:
+        """What answers a request, if it has a hot answer. For any one thread."""
+        began = self._monotonic()
+        given = _headers(scope)
+        if given is None or len(self._served) >= MOST_UNREPORTED:
+            return None
+        name = self._name(scope, given, scope["query_string"])
+        hot, made_as = self._names.get(name), b""
+        if hot is None:
+            hot, made_as = self._in_shape(scope, given, began), name
+        assert not isinstance(hot, HotWhole)
+        if hot is None or not self._may_use(hot.setting, began):
+            return None
+        now, held = self._wall(), given.get(b"if-none-match")
+        if now >= hot.finished.fresh_until or (held is not None and held != hot.validator):
+            return None
+        status, headers, one = self._answer(hot, given, began, now)
+        # Before it goes out: who has an answer whole finds it counted.
+        self._served.append((hot, one, made_as))
+        write = hot.setting.writers[status]
+        if write is not None:
+            write(1)
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        body = hot.finished.body if one.modified else b""
+        return start, {"type": "http.response.body", "body": body}
+
+    def learn(self, scope: Scope, exchange: Exchange, headers: list[Header]) -> None:
+        """The usual way answers a request from this process, with these headers of all layers."""
+        given, recalled = _headers(scope), exchange.recalled
+        if given is None:
+            return
+        held_by = recalled.whole.key if isinstance(recalled, AtHand) else recalled
+        held = self._memory.peek(held_by)
+        if held is None or self._memory.names_of(held_by) >= MOST_NAMES:
+            return
+
+        def setting(key: RepresentationKey, cache: str) -> Setting:
+            constant, writers = self._shared(lasting(headers)), self._reports.writers(key)
+            return Setting(
+                exchange.space, held_by, held.value, held.expires, constant, cache, writers
+            )
+
+        if isinstance(recalled, AtHand):
+            if held.value is not recalled.whole:
+                return
+            key, readings = recalled.key, recalled.whole.readings
+            name = self._name(scope, given, b"", _parts(recalled.parts))
+            counts = self._reports.counts(key, readings, finished=False)
+            whole = HotWhole(key, recalled.whole, counts, setting(key, exchange.cache))
+            self._memory.attach(held_by, name, whole, NAME_BYTES)
+        elif isinstance(held.value, Finished) and held.value.status == 200:
+            assert isinstance(recalled, RepresentationKey)
+            name = self._name(scope, given, scope["query_string"])
+            own, finished = setting(recalled, FINISHED), held.value
+            hot = Hot(recalled, finished, own, exchange.shape_name, finished.fresh_until)
+            self._memory.attach(held_by, name, hot, NAME_BYTES)
+
+    def settle(self) -> None:
+        """Report what was answered since the last time. For the loop that owns what is told."""
+        by_answer: dict[Hot, list[Served]] = {}
+        served = self._served
+        for _ in range(len(served)):
+            hot, one, made_as = served.popleft()
+            by_answer.setdefault(hot, []).append(one)
+            if made_as and self.noticed.again(hot.key):
+                self._keep(hot, made_as)
+        for hot, all_of_it in by_answer.items():
+            self._memory.touch(hot.setting.held)
+            self._reports.report(hot, all_of_it)
+
+    def _keep(self, hot: Hot, name: bytes) -> None:
+        """Finished from now on, as long as what it was made of would be."""
+        key, own = hot.key, hot.setting
+        held = self._memory.peek(own.held)
+        if held is None or held.value is not own.value or not isinstance(held.value, Whole):
+            return  # dropped since, or replaced
+        counts = self._reports.counts(key, held.value.readings, finished=True)
+        finished = replace(hot.finished, counts=counts, body=compact(hot.finished.body))
+        cost = FINISHED_BYTES + len(finished.body) + len(key.shape) + len(key.variant)
+        kept = Held(finished, cost, held.expires, held.tags)
+        if self._memory.put(key, kept, self._memory.ticket()):
+            setting = own._replace(held=key, value=finished, cache=FINISHED)
+            again = Hot(key, finished, setting, hot.shape, finished.fresh_until)
+            self._memory.attach(key, name, again, NAME_BYTES)
+
+    def _shared(self, constant: tuple[Header, ...]) -> tuple[Header, ...]:
+        """The same headers, but one object for all answers that have them."""
+        if len(self._constants) >= _MOST_CONSTANTS:
+            self._constants.clear()
+        return self._constants.setdefault(constant, constant)
+
+    def _may_use(self, setting: Setting, now: float) -> bool:
+        return now < setting.expires and now < self._trusted_until()
+
+    def _in_shape(self, scope: Scope, given: Given, now: float) -> Hot | None:
+        """Made of a whole document that is parsed in process."""
+        text = plain_shape(scope["query_string"])
+        if text is None:
+            return None
+        try:
+            shape = self._shapes.resolve(text)
+        except ShapeError:
+            return None  # the usual way says what is wrong
+        name = self._name(scope, given, b"", _parts(wanted(PARTS, shape)))
+        whole = self._names.get(name)
+        if not isinstance(whole, HotWhole) or not self._may_use(whole.setting, now):
+            return None
+        return whole.in_shape(shape, text if text.startswith("@") else shape.canonical)
+
+    def _answer(
+        self, hot: Hot, given: Given, began: float, now: float
+    ) -> tuple[int, list[Header], Served]:
+        """Status, headers, and what is to be told of it."""
+        own_id = usable_request_id(given[b"x-request-id"]) if b"x-request-id" in given else ""
+        request_id = own_id or new_request_id()
+        trace_id = trace_id_of(given) if b"traceparent" in given else ""
+        modified = b"if-none-match" not in given
+        headers = hot.headers(now, modified=modified)
+        took_s = self._monotonic() - began
+        headers.append(_QUICK if took_s < _QUICK_S else _timing(took_s))
+        headers.append((b"x-request-id", request_id.encode()))
+        status = 200 if modified else 304
+        return status, headers, Served(now, took_s, request_id, trace_id, modified)
+
+    def _name(self, scope: Scope, given: Given, query: bytes, parts: bytes = b"") -> bytes:
+        """A hash of all that an answer depends on, under a secret of this process.
+
+        `parts`: those of a document that is asked for in any shape, instead of the query.
+        """
+        get = given.get
+        text = b"\0".join(
+            (
+                _FLAGS[(b"origin" in given) + 2 * (b"cookie" in given)],
+                parts,
+                scope["raw_path"],
+                query,
+                get(b"host", b""),
+                get(b"authorization", b""),
+                get(b"accept-encoding", b""),
+                get(b"accept-language", b""),
+                get(b"x-use-timezone", b""),
+                get(b"origin", b""),
+            )
+        )
+        if text.count(b"\0") != _SEPARATORS:
+            return b""  # no name: nothing is found under it, and nothing is put
+        return blake2b(text, digest_size=16, key=self._secret).digest()
+
+
+def _headers(scope: Scope) -> Given | None:
+    """The headers of a request that may have a hot answer: once each, in lower case, no body."""
+    path = scope["raw_path"]
+    if scope["method"] != "GET" or (path != _BOOTSTRAP and not path.startswith(LISTS)):
+        return None
+    given = given_once(scope["headers"])
+    return given if given is not None and FRAMING.isdisjoint(given) else None
+
+
+def _parts(parts: Sequence[Resource]) -> bytes:
+    """Of a whole document; not empty, though it may be of the profile list alone."""
+    return b"+" + ",".join([part.name for part in parts]).encode()
+
+
+def _timing(took_s: float) -> Header:
+    return b"server-timing", server_timing({"total": took_s * 1000}).encode()

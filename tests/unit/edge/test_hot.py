@@ -1,0 +1,238 @@
+"""Names of hot answers, and when an answer under one is given."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import Message, Scope
+
+from bff.cache.memory import Held, Memory
+from bff.edge.compression import Encoding
+from bff.edge.counts import Counters, Counts
+from bff.edge.exchange import Exchange, new_request_id
+from bff.edge.hot import MOST_NAMES, NAME_BYTES, HotAnswers
+from bff.edge.hot_answer import Hot, Served, Writers
+from bff.edge.respond import Finished, RepresentationKey
+from bff.observe.metrics import Metrics
+from bff.session.reading import Reading
+from bff.shape import NamedShapes
+from bff.spaces import Space
+from tests.support.calls import calls_of
+from tests.support.fake_clock import FakeClock
+
+KEY = RepresentationKey("acme", "d" * 32, "/session/bootstrap", "", "", "", Encoding.IDENTITY)
+SENT = [(b"etag", b'"v-identity"'), (b"age", b"0"), (b"x-request-id", b"one"), (b"vary", b"Origin")]
+SPACE = Space.parse("acme")
+NOBODY: Writers = {200: None, 304: None}
+PLAIN = ((b"host", b"acme.test"), (b"authorization", b"Bearer t"), (b"accept-encoding", b"br"))
+VALUES = st.binary(max_size=6).map(lambda text: text.replace(b"\0", b""))
+
+
+@dataclass(slots=True)
+class Reports:
+    """Keeps what it is told."""
+
+    heard: list[tuple[Hot, Sequence[Served]]] = field(default_factory=list)
+
+    def writers(self, _key: RepresentationKey) -> Writers:
+        return NOBODY
+
+    def counts(
+        self, key: RepresentationKey, readings: Sequence[Reading], *, finished: bool
+    ) -> Counts:
+        return Counters(Metrics()).of(key.space, key.route, readings, finished=finished)
+
+    def report(self, hot: Hot, served: Sequence[Served]) -> None:
+        self.heard.append((hot, served))
+
+
+class Desk:
+    """Hot answers of a process that holds one finished answer, with a life of 60 s."""
+
+    def __init__(self, max_bytes: int = 1_000_000) -> None:
+        self.clock = FakeClock()
+        self.memory = Memory(max_bytes)
+        self.reports = Reports()
+        self.trusted_until = math.inf
+        self.hot = HotAnswers(
+            self.memory, NamedShapes({}), lambda: self.trusted_until, self.reports, self.clock
+        )
+
+    def hold(self, expires: float = math.inf, key: RepresentationKey = KEY) -> None:
+        now = self.clock.wall()
+        finished = Finished(
+            200, "application/json", Encoding.IDENTITY, b"{}", '"v-identity"', True, now, now + 60,
+            2, 0, Counters(Metrics()).of("acme", KEY.route, ()), (),
+        )  # fmt: skip
+        held = Held(finished, 2, expires, frozenset({("acme", "u:1")}))
+        assert self.memory.put(key, held, self.memory.ticket())
+
+    def learn(self, made: Scope, key: RepresentationKey = KEY) -> None:
+        exchange = Exchange("one", 0.0, SPACE, key.route, recalled=key)
+        self.hot.learn(made, exchange, SENT)
+
+    def find(self, made: Scope) -> tuple[Message, Message] | None:
+        found = self.hot.find(made)
+        self.hot.settle()
+        return found
+
+
+def scope(
+    *headers: tuple[bytes, bytes], query: bytes = b"", path: bytes = b"/session/bootstrap"
+) -> Scope:
+    return {
+        "type": "http", "method": "GET", "raw_path": path, "query_string": query,
+        "headers": list(headers),
+    }  # fmt: skip
+
+
+def known(*headers: tuple[bytes, bytes], expires: float = math.inf) -> Desk:
+    desk = Desk()
+    desk.hold(expires)
+    desk.learn(scope(*headers))
+    return desk
+
+
+@given(
+    st.lists(VALUES, min_size=6, max_size=6), st.lists(VALUES, min_size=6, max_size=6), VALUES,
+    VALUES,
+)  # fmt: skip
+def test_pitfall_1_requests_that_differ_have_different_names(
+    one: list[bytes], another: list[bytes], query: bytes, other_query: bytes
+) -> None:
+    names = (b"host", b"authorization", b"accept-encoding", b"accept-language",
+             b"x-use-timezone", b"origin")  # fmt: skip
+    first = scope(*zip(names, one, strict=True), query=query)
+    second = scope(*zip(names, another, strict=True), query=other_query)
+    desk = Desk()
+    desk.hold()
+    desk.learn(first)
+    assert desk.find(first) is not None
+    assert (desk.find(second) is not None) is ((one, query) == (another, other_query))
+
+
+@pytest.mark.parametrize("name", [b"origin", b"cookie"])
+def test_a_header_that_is_empty_is_not_one_that_is_absent(name: bytes) -> None:
+    with_origin = (*PLAIN, (b"origin", b"")) if name == b"cookie" else PLAIN
+    desk = known(*with_origin)
+    assert desk.find(scope(*with_origin)) is not None
+    assert desk.find(scope(*with_origin, (name, b""))) is None
+
+
+def test_two_processes_name_one_request_differently() -> None:
+    one, another = known(*PLAIN), known(*PLAIN)
+    assert one.memory.names.keys().isdisjoint(another.memory.names.keys())
+
+
+def test_what_holds_a_nul_has_no_name() -> None:
+    desk = known((b"host", b"a"), (b"authorization", b"b\0c"))
+    assert not desk.memory.names
+    assert desk.find(scope((b"host", b"a"), (b"authorization", b"b\0c"))) is None
+
+
+def test_pitfall_9_none_is_given_while_invalidations_are_not_heard() -> None:
+    desk = known(*PLAIN)
+    desk.trusted_until = desk.clock.monotonic() + 1
+    assert desk.find(scope(*PLAIN)) is not None
+    desk.trusted_until = desk.clock.monotonic()
+    assert desk.find(scope(*PLAIN)) is None
+
+
+def test_none_is_given_past_its_age_or_that_of_its_copy() -> None:
+    desk = known(*PLAIN)
+    desk.clock.advance(59.9)
+    assert desk.find(scope(*PLAIN)) is not None
+    desk.clock.advance(0.1)
+    assert desk.find(scope(*PLAIN)) is None
+    desk = known(*PLAIN, expires=FakeClock().monotonic())
+    assert desk.find(scope(*PLAIN)) is None
+
+
+def test_age_and_ttl_turn_with_the_second() -> None:
+    desk = known(*PLAIN)
+    for _ in range(300):
+        desk.clock.advance(0.17)
+        since = desk.clock.wall() - desk.memory.peek(KEY).value.fetched_at  # type: ignore[union-attr]
+        found = desk.find(scope(*PLAIN))
+        assert found is not None
+        told = dict(found[0]["headers"])
+        assert told[b"age"] == b"%d" % since
+        assert told[b"cache-status"] == b"bff; hit; ttl=%d; detail=l1" % math.floor(60 - since)
+
+
+def test_what_drops_the_answer_drops_its_names() -> None:
+    desk = known(*PLAIN)
+    assert desk.memory.names
+    before = desk.memory.used_bytes
+    desk.memory.drop("acme", ["u:1"])
+    assert not desk.memory.names
+    assert before > NAME_BYTES
+    assert desk.memory.used_bytes == 0
+    desk.learn(scope(*PLAIN))
+    assert not desk.memory.names, "what is gone is not learned"
+
+
+def test_an_answer_has_so_many_names_at_most() -> None:
+    desk = Desk()
+    desk.hold()
+    for number in range(2 * MOST_NAMES):
+        desk.learn(scope(*PLAIN, (b"accept-language", b"%d" % number)))
+    assert len(desk.memory.names) == MOST_NAMES
+
+
+def test_names_make_room_as_answers_do() -> None:
+    desk = Desk(max_bytes=NAME_BYTES + 500)
+    desk.hold()
+    desk.learn(scope(*PLAIN))
+    assert not desk.memory.names
+    assert desk.memory.used_bytes == len(desk.memory) == 0
+    assert desk.memory.evictions == 1
+
+
+def test_what_is_used_is_not_what_goes_first() -> None:
+    desk = known(*PLAIN)
+    for number in range(3):
+        desk.memory.put(number, Held(b"", 0, math.inf, frozenset()), desk.memory.ticket())
+    assert desk.find(scope(*PLAIN)) is not None
+    assert next(iter(desk.memory._items)) == 0
+
+
+def test_a_name_costs_what_is_counted_for_it() -> None:
+    desk = Desk(max_bytes=100_000_000)
+    keys = [replace(KEY, ident=str(number)) for number in range(2_000)]
+    asked = [
+        scope(*PLAIN, (b"accept-language", b"l" * 20), query=b"%d" % number)
+        for number in range(len(keys))
+    ]
+    for key in keys:
+        desk.hold(key=key)
+    tracemalloc.start()
+    for key, made in zip(keys, asked, strict=True):
+        desk.learn(made, key)
+        desk.hot.find(made)
+    desk.reports.heard.clear()
+    desk.hot.settle()
+    desk.reports.heard.clear()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.8 * NAME_BYTES < size / len(keys) < 1.1 * NAME_BYTES
+
+
+def test_ids_are_never_the_same() -> None:
+    ids = [new_request_id() for _ in range(2_000)]
+    assert len(set(ids)) == len(ids)
+    assert all(len(each) == 32 for each in ids)
+
+
+def test_the_hot_path_makes_few_calls() -> None:
+    """Work that is added here is added to every answer: this is where a review sees it."""
+    desk = known(*PLAIN)
+    asked = scope(*PLAIN)
+    assert desk.find(asked) is not None
+    assert calls_of(lambda: desk.hot.find(asked)) <= 42
