@@ -10,7 +10,7 @@ PURE := bff/shape/*,bff/cache/keys.py,bff/cache/tags.py,bff/cache/secrets.py,bff
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run test check bench figures soak simulate lock clean
+.PHONY: help setup setup-test run test check bench figures bench-micro soak simulate lock clean
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,8 +23,8 @@ run: setup  ## Gateway and simulated Nexudus; UPSTREAM=https://… for a real sp
 	@exec $(BIN)/bff demo --port $(PORT) $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
 test: setup-test  ## The whole test suite, on a real redis-server of its own
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov=bff --cov-report=term \
-		--cov-fail-under=95 $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--cov=bff --cov-report=term --cov-fail-under=95 $(ARGS)
 	@$(BIN)/coverage report --include="$(PURE)" --fail-under=100 --precision=2 > /dev/null || \
 		{ $(BIN)/coverage report --include="$(PURE)" --precision=2; \
 		echo "The pure modules must be covered to the last branch." >&2; exit 1; }
@@ -34,11 +34,16 @@ check: setup-test  ## Lint, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-figures: setup-test  ## Measure sizes, added latency and warm throughput (a minute; wants wrk)
-	@$(BIN)/python -m tests.bench.figures
+bench: setup-test  ## The gateway beside its peers, into docs/ (wants wrk, nginx, varnish, node; nine minutes); ROUNDS=5
+	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(addprefix --only ,$(ONLY))
 
-bench: setup-test  ## The gateway beside its peers (wants wrk, nginx, varnish, node; under ten minutes)
-	@$(BIN)/python -m tests.bench
+figures: ONLY := sizes one memory start
+figures: bench  ## Of the gateway alone: sizes, added latency, memory, start (a minute; wants wrk)
+
+bench-micro: setup-test  ## Parts of a request in process: times, calls, instructions (the last want valgrind)
+	@$(BIN)/python -m pytest tests/bench/micro -o python_files='micro_*.py' -o addopts= -q \
+		--benchmark-columns=median,iqr,ops --benchmark-sort=name --benchmark-disable-gc $(ARGS)
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.bench.micro.instructions
 
 soak: setup-test  ## Random faults under load, ten minutes; SOAK_S=60 SOAK_SEED=1
 	@$(BIN)/python -m tests.soak

@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
+import orjson
+import redis
 
-from tests.bench.peers import PATH, Job
-from tests.bench.stage import BFF, LOAD_CORE, Server, free_port, running
+from bff.shape.named import DEFAULTS
+from tests.bench.checks import SERVERS_OWN, bearer
+from tests.bench.peers import DOCUMENTS, PATH, Job
+from tests.bench.stage import BFF, LOAD_CORE, SERVER_CORE, Server, free_port, move, running
+from tests.reference.shape_model import select
 from tests.support.redis_server import RedisServer
 
 SECRET: Final = "bench-bench-bench-bench-bench-bench-bench"
-UPSTREAM_MS: Final = 20
+NEAR_MS: Final = 20
+HOSTED_MS: Final = 200
+"""What a call to a hosted API such as Nexudus takes, from another network."""
 SHAPE: Final = "?_shape=@portal"
-MEMBERS: Final = 1_200
+WRITTEN_OUT: Final = f"?_shape={DEFAULTS['portal']}"
+"""The same shape, for those that know no names."""
+PROFILE_LIST: Final = "/api/public/coworkers/profiles"
+RELATED_LIST: Final = "/api/public/coworkers/published/{active}/related"
+MEMBERS: Final = 5_000
+PROFILES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One user of the simulated Nexudus with a token; `active`: the profile that is."""
+
+    token: str
+    active: int
+    profiles: int
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A simulated Nexudus, a Redis, and a token of each of its members."""
+    """A simulated Nexudus with its members, and a Redis."""
 
     sandbox: Server
     redis: RedisServer
-    tokens: tuple[str, ...]
+    members: tuple[Member, ...]
     folder: Path
+    latency_ms: int
+
+    @property
+    def several(self) -> tuple[Member, ...]:
+        """Those with three profiles, real-sized: their documents are some 18 KB."""
+        return tuple(each for each in self.members if each.profiles == PROFILES)
 
     @contextlib.contextmanager
-    def gateway(self, workers: int = 1, **env: str) -> Iterator[Server]:
+    def gateway(self, workers: int = 1, core: str = SERVER_CORE, **env: str) -> Iterator[Server]:
         """`bff serve` with the budget off: what is measured is its cost, not Nexudus' limits."""
         port = free_port()
         settings = {
@@ -39,6 +68,7 @@ class World:
             "BFF_SECRET": SECRET,
             "BFF_LOG_LEVEL": "warning",
             "BFF_BUDGET": "off",
+            # Nothing gets old while it is measured, and nothing is fetched behind it.
             "BFF_PROFILES_FRESH_S": "3600",
             "BFF_RELATED_FRESH_S": "3600",
             "BFF_L1_MAX_AGE_S": "3600",
@@ -46,48 +76,93 @@ class World:
             **env,
         }
         command = [*BFF, "serve", "--port", str(port), "--workers", str(workers)]
-        with running(command, port, "/healthz", settings) as server:
+        with running(command, port, "/healthz", settings, core=core) as server:
             yield server
 
+    def truth(self, member: Member, shape: str = "") -> object:
+        """What a member is to be answered: Nexudus' two answers merged, shaped by the book."""
+        merged: dict[str, object] = {}
+        with httpx.Client(base_url=self.sandbox.origin, trust_env=False, timeout=30) as client:
+            for path in (PROFILE_LIST, RELATED_LIST.replace("{active}", str(member.active))):
+                answer = client.get(path, headers=bearer(member.token)).raise_for_status()
+                merged |= answer.json()
+        merged["Bootstrap"] = {"CoworkerId": member.active, "Complete": True, "Problems": []}
+        return select(merged, shape)
+
     def job(self, gateway: Server) -> Job:
-        """What peers are to do: the answer that this gateway gives, its bytes and its document."""
-        token = self.tokens[0]
-        headers = bearer(token)
-        body, document = self.folder / "body", self.folder / "document.json"
-        with httpx.stream("GET", gateway.origin + PATH + SHAPE, headers=headers) as answer:
+        """What peers are to do: the answer that this gateway gives, its bytes and its headers."""
+        member = self.several[0]
+        body, headers = self.folder / "body", self.folder / "headers.json"
+        given = bearer(member.token)
+        httpx.get(gateway.origin + PATH + SHAPE, headers=given).raise_for_status()
+        with httpx.stream("GET", gateway.origin + PATH + SHAPE, headers=given) as answer:
             body.write_bytes(b"".join(answer.iter_raw()))
-        headers["accept-encoding"] = "identity"
-        document.write_bytes(httpx.get(gateway.origin + PATH, headers=headers).content)
-        return Job(self.folder, token, body, document, self.redis.url)
+            assert "hit" in answer.headers["cache-status"], answer.headers["cache-status"]
+            kept = {n: v for n, v in answer.headers.items() if n not in SERVERS_OWN}
+        headers.write_bytes(orjson.dumps(kept))
+        return Job(self.folder, member.token, body, headers, self.redis.url)
+
+    def keep_documents(self, gateway: Server, members: Sequence[Member]) -> None:
+        """Each member's whole document, as the peers that read Redis expect to find it there.
+
+        It is in the gateway's own store by then, too.
+        """
+        connection: redis.Redis = redis.Redis.from_url(self.redis.url)
+        with httpx.Client(base_url=gateway.origin, trust_env=False, timeout=30) as client:
+            for member in members:
+                answer = client.get(PATH, headers=bearer(member.token))
+                answer.raise_for_status()
+                digest = b64encode(hashlib.sha256(member.token.encode()).digest()).decode()
+                connection.set(DOCUMENTS + digest, answer.content)
 
 
-def bearer(token: str, **more: str) -> dict[str, str]:
-    """Headers of a call, as a browser's that prefers br."""
-    return {"authorization": f"Bearer {token}", "accept-encoding": "br", **more}
+def listed(path: Path, members: Sequence[Member], target: str = "") -> Path:
+    """A file for wrk: one member's token a line, and what to ask with it, `{active}` filled in."""
+    lines = [f"{each.token} {target.replace('{active}', str(each.active))}" for each in members]
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 @contextlib.contextmanager
-def world(folder: Path) -> Iterator[World]:
+def own_redis() -> Iterator[RedisServer]:
+    """On the load's core: it is a part of what is asked, not of who answers."""
+    with RedisServer() as server:
+        move(server.pid, LOAD_CORE)
+        yield server
+
+
+@contextlib.contextmanager
+def world(folder: Path, latency_ms: int = NEAR_MS) -> Iterator[World]:
     """To the end of the block."""
     port = free_port()
     env = {
         "BFF_SANDBOX_THROTTLE": "off",
-        "BFF_SANDBOX_LATENCY_MS": str(UPSTREAM_MS),
+        "BFF_SANDBOX_LATENCY_MS": str(latency_ms),
         "BFF_SANDBOX_MEMBERS": str(MEMBERS),
     }
     command = [*BFF, "sandbox", "--port", str(port)]
     with (
-        RedisServer() as redis,
+        own_redis() as server,
         running(command, port, "/_sandbox/healthz", env, core=LOAD_CORE) as sandbox,
     ):
-        yield World(sandbox, redis, _minted(sandbox.origin), folder)
+        yield World(sandbox, server, _members(sandbox.origin), folder, latency_ms)
 
 
-def _minted(sandbox: str) -> tuple[str, ...]:
-    """One token for each ordinary member with an active profile."""
+def _members(sandbox: str) -> tuple[Member, ...]:
+    """Every ordinary member with an active profile."""
     with httpx.Client(base_url=sandbox, trust_env=False, timeout=60) as client:
-        rows = client.get("/_sandbox/members").json()
-        users = [row["user_id"] for row in rows if row["customer"] and row["current_id"]]
-        answer = client.post("/_sandbox/tokens", json={"user_ids": users})
+        rows = {
+            row["user_id"]: row
+            for row in client.get("/_sandbox/members").json()
+            if row["customer"] and row["current_id"] in row["published_ids"]
+        }
+        answer = client.post("/_sandbox/tokens", json={"user_ids": list(rows)})
         answer.raise_for_status()
-        return tuple(row["token"] for row in answer.json()["tokens"])
+        return tuple(
+            Member(
+                each["token"],
+                rows[each["user_id"]]["current_id"],
+                len(rows[each["user_id"]]["coworker_ids"]),
+            )
+            for each in answer.json()["tokens"]
+        )

@@ -1,217 +1,279 @@
-"""What is measured: each path beside its peers, in one run, with what was aimed at."""
+"""What is measured beside peers: each path in one run, with what is aimed at."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
-import re
+import statistics
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import httpx
+import orjson
 
+from bff.shape.named import DEFAULTS
 from tests.bench import peers
-from tests.bench.gateway import SHAPE, World, bearer
+from tests.bench.checks import Right, Wrong, bearer, check
+from tests.bench.gateway import SHAPE, WRITTEN_OUT, World, listed
 from tests.bench.load import Load
-from tests.bench.peers import PATH, Job, Missing
-from tests.bench.rounds import Outcome, Spread, in_turn
-from tests.bench.stage import LOAD_CORE, Server, pinned
+from tests.bench.peers import PATH, Missing
+from tests.bench.results import OURS, Compared, Plan
+from tests.bench.rounds import in_turn
+from tests.bench.stage import LOAD_CORE, NotStarted, Server, pinned
 
 HERE: Final = Path(__file__).parent
-OURS: Final = "bff"
 RELAY: Final = "Starlette + httpx"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long: rounds of so many seconds."""
-
-    rounds: int = 5
-    seconds: float = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """One path. `aims`: by peer, the ratio aimed at. `missing`: peers that were not there."""
-
-    path: str
-    outcome: Outcome
-    aims: Mapping[str, float]
-    missing: tuple[str, ...] = ()
-
-    def ratio(self, peer: str) -> Spread:
-        """Of ours to a peer's."""
-        return self.outcome.ratio(OURS, peer)
-
+TOKENS: Final = 200
+EVENTS: Final = "/api/public/events"
+_IDENTITY: Final = {"accept-encoding": "identity"}
+_SAFE_INTEGER: Final = 2**53
+_SHAPES_A_RUN: Final = 100_000
 
 Start = Callable[[], AbstractContextManager[Server]]
+Check = Callable[[str, str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """A server under a load. `spent_us`: its processor time for a request, by run."""
+
+    server: Server
+    load: Load
+    spent_us: list[float] = field(default_factory=list)
+
+    def per_second(self) -> float:
+        """One run."""
+        before = self.server.cpu_s()
+        run = self.load.run()
+        self.spent_us.append(1e6 * (self.server.cpu_s() - before) / run.requests)
+        return run.per_second
 
 
 def throughput(
     path: str,
     starts: Mapping[str, Start],
-    load: Callable[[str, str], Load],
+    tried: tuple[Check, Callable[[str, str], Load]],
     aims: Mapping[str, float],
     plan: Plan,
 ) -> Compared:
-    """Requests per second of each server that `starts`, in turn; `load(name, origin)`."""
+    """Requests per second of each server that `starts`, in turn.
+
+    `tried`: how answers are checked and how they are asked for, `(name, origin)` both. A peer that
+    is not there or answers wrongly is named; Wrong is raised if ours does.
+    """
     missing: list[str] = []
+    right, load = tried
     with ExitStack() as stack:
-        loads: dict[str, Load] = {}
+        runs: dict[str, Rated] = {}
         for name, start in starts.items():
             try:
                 server = stack.enter_context(start())
-            except Missing as reason:
+                right(name, server.origin)
+            except (Missing, NotStarted, Wrong) as reason:
+                if name == OURS:
+                    raise
                 missing.append(f"{name}: {reason}")
-                continue
-            loads[name] = load(name, server.origin)
-        outcome = in_turn(
-            {name: partial(_per_second, each) for name, each in loads.items()}, plan.rounds
-        )
-    return Compared(path, outcome, {p: aims[p] for p in aims if p in loads}, tuple(missing))
-
-
-def _per_second(load: Load) -> float:
-    return load.run().per_second
+            else:
+                runs[name] = Rated(server, load(name, server.origin))
+        outcome = in_turn({name: each.per_second for name, each in runs.items()}, plan.rounds)
+    return Compared(
+        path,
+        outcome,
+        {peer: aim for peer, aim in aims.items() if peer in runs},
+        tuple(missing),
+        spent_us={name: statistics.median(each.spent_us) for name, each in runs.items()},
+    )
 
 
 def warm(world: World, plan: Plan) -> Iterator[Compared]:
     """A finished answer in process, whole and as a 304."""
     with world.gateway() as gateway:
         job = world.job(gateway)
-        check(gateway, job)
-        tag = httpx.get(gateway.origin + PATH + SHAPE, headers=bearer(job.token)).headers["etag"]
+        body, token = job.body.read_bytes(), job.token
+        headers: dict[str, str] = orjson.loads(job.headers.read_bytes())
+        truth = world.truth(world.several[0], DEFAULTS["portal"])
+        # Those that do less are there to be compared with, not to do the job.
+        whole_job = {OURS, "nginx proxy_cache", "Varnish", "Fastify, in memory"}
+
+        def right(name: str, origin: str) -> object:
+            does = name in whole_job
+            found = check(origin + PATH + SHAPE, Right(token, body, truth, headers, does, does))
+            if name == OURS and "detail=l1" not in found.headers["cache-status"]:
+                raise Wrong(f"not finished in process: {found.headers['cache-status']}")
+            return found
+
+        def load(_: str, origin: str) -> Load:
+            url = origin + PATH + SHAPE
+            return Load(url, bearer(token), plan.seconds, least_bytes=len(body) + 100)
+
+        def conditional(name: str, origin: str) -> Load:
+            if name != OURS:
+                return load(name, origin)
+            given = bearer(token, **{"if-none-match": headers["etag"]})
+            return Load(origin + PATH + SHAPE, given, plan.seconds, most_bytes=600)
 
         ours = _as_is(gateway)
-
-        def load(name: str, origin: str) -> Load:
-            target = PATH + SHAPE if name == OURS else PATH
-            return Load(origin + target, bearer(job.token), plan.seconds)
-
         yield throughput(
             "warm bootstrap, finished in process",
             {
                 OURS: ours,
                 "bare granian ASGI": lambda: peers.bare(job, "asgi"),
                 "bare granian RSGI": lambda: peers.bare(job, "rsgi", "rsgi"),
-                "bare Starlette": lambda: peers.bare(job, "starlette"),
+                "bare Starlette": lambda: peers.bare(job, "starlette", "asgi"),
                 "nginx proxy_cache": lambda: peers.nginx(job),
                 "Varnish": lambda: peers.varnish(job),
                 "Fastify, in memory": lambda: peers.fastify(job, "memory"),
             },
-            load,
+            (right, load),
             {"bare granian ASGI": 0.85, "Varnish": 1.0, "Fastify, in memory": 1.0},
             plan,
         )
-
-        def conditional(name: str, origin: str) -> Load:
-            given = {"if-none-match": tag} if name == OURS else {}
-            return Load(origin + PATH + SHAPE, bearer(job.token, **given), plan.seconds)
-
         yield throughput(
-            "304 on a warm entry", {OURS: ours, "the same, whole": ours}, conditional,
+            "304 on a warm entry", {OURS: ours, "the same, whole": ours}, (right, conditional),
             {"the same, whole": 1.0}, plan,
         )  # fmt: skip
 
 
-def stored(world: World, plan: Plan) -> Compared:
-    """In Redis only: fetched, opened, projected, encoded for each request."""
-    with world.gateway(BFF_L1_MAX_AGE_S="0") as gateway:
-        job = world.job(gateway)
-        document = job.document.stat().st_size
+def stored(world: World, plan: Plan) -> Iterator[Compared]:
+    """In Redis only, where another process put it: fetched, opened, projected, encoded."""
+    members = world.several[:TOKENS]
+    with world.gateway(BFF_REDIS_PREFIX="stored") as filler:
+        job = world.job(filler)
+        world.keep_documents(filler, members)
+    every = listed(world.folder / "stored", members, PATH + WRITTEN_OUT)
+    with world.gateway(BFF_REDIS_PREFIX="stored", BFF_L1_BYTES="0") as gateway:
+        truths = {each.token: world.truth(each, DEFAULTS["portal"]) for each in members[::50]}
 
-        ours = _as_is(gateway)
-        shape = "?_shape=" + ",".join(_fields(job)[:12])
-        identity = {"accept-encoding": "identity"}
+        def right(name: str, origin: str) -> None:
+            for token, truth in truths.items():
+                wanted = Right(token, None, truth, None, True, True)
+                found = check(origin + PATH + WRITTEN_OUT, wanted, **_IDENTITY)
+                status = found.headers["cache-status"]
+                if name == OURS and ("hit" not in status or "detail=l1" in status):
+                    raise Wrong(f"not from Redis: {status}")
 
-        def load(_: str, origin: str) -> Load:
-            return Load(origin + PATH + shape, {**bearer(job.token), **identity}, plan.seconds)
+        least = 100 + min(len(orjson.dumps(truth)) for truth in truths.values()) / 4
 
-        return throughput(
-            f"warm in Redis only, projected from {document} bytes",
-            {OURS: ours, "Fastify + ioredis": lambda: peers.fastify(job, "redis")},
-            load,
-            {"Fastify + ioredis": 2.0},
-            plan,
-        )
+        def many(_: str, origin: str) -> Load:
+            return Load(
+                origin, _IDENTITY, plan.seconds, script=HERE / "wrk_cycle.lua",
+                arguments=lambda: (str(every),), least_bytes=least,
+            )  # fmt: skip
+
+        def one(_: str, origin: str) -> Load:
+            given = {**bearer(job.token), **_IDENTITY}
+            return Load(origin + PATH + WRITTEN_OUT, given, plan.seconds, least_bytes=least)
+
+        servers: dict[str, Start] = {
+            OURS: _as_is(gateway),
+            "Fastify + ioredis": lambda: peers.fastify(job, "redis"),
+        }
+        path = "warm in Redis only, {} projected from some {:.0f} KB"
+        size = len(orjson.dumps(world.truth(members[0]))) / 1000
+        yield throughput(
+            path.format(f"{len(members)} tokens,", size), servers, (right, many),
+            {"Fastify + ioredis": 2.0}, plan,
+        )  # fmt: skip
+        yield throughput(path.format("one token,", size), servers, (right, one), {}, plan)
 
 
 def shaped(world: World, plan: Plan) -> Compared:
     """Another shape of a document in process with each request."""
-    with world.gateway() as gateway:
+    member = world.several[0]
+    with world.gateway(BFF_REDIS_PREFIX="shaped") as gateway:
         job = world.job(gateway)
+        world.keep_documents(gateway, [member])
+        names = _names(world.truth(member))
+        truth = world.truth(member, ",".join(names))
+        begin = itertools.count(1, _SHAPES_A_RUN)
 
-        ours = _as_is(gateway)
-        names = ",".join(_fields(job)[:24])
-        identity = {"accept-encoding": "identity"}
+        def right(_: str, origin: str) -> object:
+            right = Right(job.token, None, truth, None, True, True)
+            return check(f"{origin}{PATH}?_shape={','.join(names)}", right, **_IDENTITY)
 
         def load(_: str, origin: str) -> Load:
             return Load(
-                origin + PATH, {**bearer(job.token), **identity}, plan.seconds,
-                script=HERE / "wrk_shapes.lua", arguments=(names,),
+                origin + PATH, {**bearer(job.token), **_IDENTITY}, plan.seconds,
+                script=HERE / "wrk_shapes.lua",
+                arguments=lambda: (",".join(names), str(next(begin))),
+                least_bytes=100 + len(orjson.dumps(truth)) / 4,
             )  # fmt: skip
 
         return throughput(
             "a new shape of a document in process",
             {
-                OURS: ours,
-                "Fastify, projecting": lambda: peers.fastify(job, "redis", PROJECT_FROM="memory"),
+                OURS: _as_is(gateway),
+                "Fastify + ioredis, projecting": lambda: peers.fastify(job, "redis"),
+                "Fastify, projecting what it has parsed": lambda: peers.fastify(
+                    job, "redis", PROJECT_FROM="memory"
+                ),
             },
-            load,
-            {"Fastify, projecting": 3.0},
+            (right, load),
+            {"Fastify + ioredis, projecting": 3.0},
             plan,
         )
 
 
-def forwarded(world: World, plan: Plan) -> Iterator[Compared]:
-    """Small JSON passed through, and a long stream."""
+def forwarded(world: World, plan: Plan) -> Compared:
+    """Small JSON passed through."""
     with world.gateway() as gateway:
         job = world.job(gateway)
-    target = "/api/public/events"
-
-    def small(_: str, origin: str) -> Load:
-        return Load(origin + target, bearer(job.token), plan.seconds)
-
-    for path, kind, aim in (
-        ("pass-through of small JSON", "asgi", 0.6),
-        (f"pass-through of a stream of {peers.STREAM_MIB} MiB, MiB/s", "stream", 0.9),
+    body = job.body.read_bytes()
+    with (
+        peers.bare(job, "asgi", core=LOAD_CORE) as upstream,
+        world.gateway(BFF_UPSTREAM=upstream.origin) as gateway,
+        peers.relay(upstream.origin) as relay,
     ):
-        with (
-            peers.bare(job, kind, core=LOAD_CORE) as upstream,
-            world.gateway(BFF_UPSTREAM=upstream.origin) as gateway,
-            peers.relay(upstream.origin) as relay,
-        ):
-            if kind == "asgi":
-                starts = {OURS: _as_is(gateway), RELAY: _as_is(relay)}
-                yield throughput(path, starts, small, {RELAY: aim}, plan)
-                continue
-            measures = {
-                name: partial(_mib_per_second, server.origin + target, job.token)
-                for name, server in ((OURS, gateway), (RELAY, relay))
-            }
-            yield Compared(path, in_turn(measures, plan.rounds), {RELAY: aim})
+
+        def load(_: str, origin: str) -> Load:
+            return Load(
+                origin + EVENTS, bearer(job.token), plan.seconds, least_bytes=len(body) + 100
+            )
+
+        return throughput(
+            f"pass-through of JSON of {len(body)} bytes",
+            {OURS: _as_is(gateway), RELAY: _as_is(relay)},
+            (lambda _, origin: check(origin + EVENTS, Right(job.token, body)), load),
+            {RELAY: 0.6},
+            plan,
+        )
+
+
+def streamed(world: World, plan: Plan) -> tuple[Compared, int]:
+    """A long stream passed through; and by how many bytes the gateway's memory grew at most."""
+    with world.gateway() as gateway:
+        job = world.job(gateway)
+    with (
+        peers.bare(job, "stream", core=LOAD_CORE) as upstream,
+        world.gateway(BFF_UPSTREAM=upstream.origin) as gateway,
+        peers.relay(upstream.origin) as relay,
+    ):
+        httpx.get(gateway.origin + "/healthz").raise_for_status()
+        worker = gateway.pids()[-1]
+        before = gateway.resident_bytes(worker)
+        measures = {
+            name: partial(_mib_per_second, server.origin + EVENTS, job.token)
+            for name, server in ((OURS, gateway), (RELAY, relay))
+        }
+        outcome = in_turn(measures, plan.rounds)
+        grown = gateway.resident_bytes(worker, most=True) - before
+    path = f"pass-through of a stream of {peers.STREAM_MIB} MiB"
+    return Compared(path, outcome, {RELAY: 0.9}, unit=" MiB/s"), grown
 
 
 def _mib_per_second(url: str, token: str) -> float:
     """How fast a stream arrives whole, read by curl on the load's core."""
     command = [
-        *pinned(LOAD_CORE),
-        "curl",
-        "-sS",
-        "-o",
-        os.devnull,
-        "-w",
-        "%{size_download} %{time_total}",
-    ]
-    done = subprocess.run(
-        [*command, "-H", f"Authorization: Bearer {token}", url],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        *pinned(LOAD_CORE), "curl", "-sS", "-o", os.devnull,
+        "-w", "%{size_download} %{time_total}", "-H", f"Authorization: Bearer {token}", url,
+    ]  # fmt: skip
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     size, seconds = done.stdout.split()
     if int(size) != peers.STREAM_MIB * 2**20:
         raise RuntimeError(f"{size} bytes arrived")
@@ -228,16 +290,12 @@ def _as_is(server: Server) -> Start:
     return start
 
 
-def check(gateway: Server, job: Job) -> None:
-    """That what is counted is right: its member's, in its shape, refused to others."""
-    answer = httpx.get(gateway.origin + PATH + SHAPE, headers=bearer(job.token))
-    assert answer.status_code == 200
-    assert "hit" in answer.headers["cache-status"], answer.headers["cache-status"]
-    assert answer.json()["Profiles"]
-    other = httpx.get(gateway.origin + PATH + SHAPE, headers=bearer("nobody's"))
-    assert other.status_code == 401, other.status_code
-
-
-def _fields(job: Job) -> list[str]:
-    names = re.findall(rb'"([A-Za-z]+)":', job.document.read_bytes())
-    return [f"Profiles.{each.decode()}" for each in dict.fromkeys(names) if each.isalpha()]
+def _names(document: object) -> list[str]:
+    """16 fields of a profile and 8 of a related one; numbers that JavaScript rounds left out."""
+    assert isinstance(document, dict)
+    names: list[str] = []
+    for part, count in (("Profiles", 16), ("RelatedProfiles", 8)):
+        fields = document[part][0].items()
+        plain = [n for n, v in fields if not (isinstance(v, int) and abs(v) > _SAFE_INTEGER)]
+        names += [f"{part}.{name}" for name in plain[:count]]
+    return names

@@ -11,7 +11,7 @@ Measure = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, least and greatest of several rounds."""
+    """Median, least and greatest of several values."""
 
     median: float
     least: float
@@ -20,6 +20,12 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         return cls(statistics.median(values), min(values), max(values))
+
+    @classmethod
+    def around(cls, values: Sequence[float]) -> Spread:
+        """The median, and the middle half of many values."""
+        lower, median, upper = statistics.quantiles(values, n=4)
+        return cls(median, lower, upper)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import shutil
 import signal
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 SERVER_CORE: Final = "0"
 LOAD_CORE: Final = "1"
+BOTH_CORES: Final = f"{SERVER_CORE},{LOAD_CORE}"
 BFF: Final = (sys.executable, "-m", "bff")
 STARTED_S: Final = 30.0
+
+
+class NotStarted(Exception):
+    """A server that ended, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,10 @@ class Server:
                 found += [int(each) for each in (task / "children").read_text().split()]
         return found
 
-    def resident_bytes(self, pid: int) -> int:
-        """Memory of one process."""
+    def resident_bytes(self, pid: int, *, most: bool = False) -> int:
+        """Memory of one process, now or the `most` that it had."""
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("VmHWM:" if most else "VmRSS:"):
                 return int(line.split()[1]) * 1024
         return 0
 
@@ -70,6 +74,28 @@ def pinned(core: str) -> list[str]:
     return [taskset, "-c", core] if taskset and (os.cpu_count() or 1) > 1 else []
 
 
+def move(pid: int, core: str) -> None:
+    """Pin a process that runs already, with all of its threads, where cores can be chosen."""
+    if not pinned(core):
+        return
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {int(core)})
+
+
+def _answers(port: int, path: str) -> bool:
+    """Whether anything but a failure is answered; made cheaply, as a start is timed by it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return answer.status < 500
+
+
 @contextlib.contextmanager
 def running(
     command: Sequence[str],
@@ -79,7 +105,10 @@ def running(
     *,
     core: str = SERVER_CORE,
 ) -> Iterator[Server]:
-    """A server until the end of the block; it is there once `path` is answered at all."""
+    """A server until the end of the block; it is there once `path` is answered, and not by a 5xx.
+
+    Raises NotStarted.
+    """
     began = time.monotonic()
     process = subprocess.Popen(
         [*pinned(core), *command],
@@ -87,17 +116,12 @@ def running(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    origin = f"http://127.0.0.1:{port}"
     try:
-        while True:
-            try:
-                with httpx.stream("GET", origin + path, timeout=1, trust_env=False):
-                    break
-            except httpx.TransportError:
-                if time.monotonic() - began > STARTED_S or process.poll() is not None:
-                    raise RuntimeError(f"{' '.join(command[:4])} did not start") from None
-                time.sleep(0.005)
-        yield Server(process, origin, time.monotonic() - began)
+        while not _answers(port, path):
+            if time.monotonic() - began > STARTED_S or process.poll() is not None:
+                raise NotStarted(f"{Path(command[0]).name} did not start")
+            time.sleep(0.005)
+        yield Server(process, f"http://127.0.0.1:{port}", time.monotonic() - began)
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,45 +13,45 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 BODY = Path(os.environ["BENCH_BODY"]).read_bytes()
-HEADERS = {
-    "content-type": "application/json; charset=utf-8",
-    "content-encoding": "br",
-    "content-length": str(len(BODY)),
-    "etag": '"kKK9mXLF8PVX12fMTQ_cYA-br"',
-    "cache-control": "private, no-cache",
-    "vary": "Authorization, Accept-Encoding, Origin",
-    "age": "1",
-    "cache-status": "bff; hit; ttl=42; detail=l1",
-    "server-timing": "total;dur=0.1",
-    "x-request-id": "a2f06bfa0b06477e91a3f4544132554b",
-}
+HEADERS: dict[str, str] = json.loads(Path(os.environ["BENCH_HEADERS"]).read_bytes())
+HEADERS["content-length"] = str(len(BODY))
 _RAW = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 _PAIRS = list(HEADERS.items())
+_KNOWN = (b"authorization", b"Bearer " + os.environ["BENCH_TOKEN"].encode())
+_CHUNK = bytes(65_536)
 
 
-async def asgi(scope: dict[str, Any], _receive: Any, send: Any) -> None:
+async def asgi(_scope: dict[str, Any], _receive: Any, send: Any) -> None:
     """A bare ASGI callable."""
-    assert scope["type"] == "http"
     await send({"type": "http.response.start", "status": 200, "headers": _RAW})
     await send({"type": "http.response.body", "body": BODY})
-
-
-async def stream(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-    """`BENCH_STREAM_MIB` of bytes in chunks of 64 KiB."""
-    assert scope["type"] == "http"
-    chunk, count = bytes(65_536), int(os.environ["BENCH_STREAM_MIB"]) * 16
-    headers = [
-        (b"content-type", b"application/octet-stream"),
-        (b"content-length", str(len(chunk) * count).encode()),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for left in range(count, 0, -1):
-        await send({"type": "http.response.body", "body": chunk, "more_body": left > 1})
 
 
 async def rsgi(_scope: Any, protocol: Any) -> None:
     """A bare RSGI callable."""
     protocol.response_bytes(200, _PAIRS, BODY)
+
+
+async def origin(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """What a cache stands in front of: it knows one token, and refuses all others."""
+    if _KNOWN in map(tuple, scope["headers"]):
+        await asgi(scope, receive, send)
+        return
+    headers = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 401, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def stream(_scope: dict[str, Any], _receive: Any, send: Any) -> None:
+    """`BENCH_STREAM_MIB` of bytes in chunks of 64 KiB."""
+    count = int(os.environ["BENCH_STREAM_MIB"]) * 2**20 // len(_CHUNK)
+    headers = [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-length", str(len(_CHUNK) * count).encode()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for left in range(count, 0, -1):
+        await send({"type": "http.response.body", "body": _CHUNK, "more_body": left > 1})
 
 
 async def _answer(_: Request) -> Response:

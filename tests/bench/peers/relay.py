@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-_HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "keep-alive"})
+_HOP_BY_HOP = frozenset({b"host", b"connection", b"transfer-encoding", b"keep-alive"})
 
 
 @contextlib.asynccontextmanager
@@ -28,19 +28,22 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 async def _relay(request: Request) -> StreamingResponse:
     client: httpx.AsyncClient = request.app.state.client
-    headers = [(k, v) for k, v in request.headers.items() if k not in _HOP_BY_HOP]
     sent = client.build_request(
         request.method,
-        request.url.path,
-        params=request.url.query,
-        headers=headers,
+        httpx.URL(path=request.url.path, query=request.url.query.encode()),
+        headers=[pair for pair in request.headers.raw if pair[0] not in _HOP_BY_HOP],
         content=request.stream() if request.method not in ("GET", "HEAD") else None,
     )
     answer = await client.send(sent, stream=True)
-    kept = {k: v for k, v in answer.headers.items() if k not in _HOP_BY_HOP}
-    return StreamingResponse(
-        answer.aiter_raw(), answer.status_code, kept, background=BackgroundTask(answer.aclose)
+    relayed = StreamingResponse(
+        answer.aiter_raw(), answer.status_code, background=BackgroundTask(answer.aclose)
     )
+    relayed.raw_headers = [
+        (name.lower(), value)
+        for name, value in answer.headers.raw
+        if name.lower() not in _HOP_BY_HOP
+    ]
+    return relayed
 
 
 app = Starlette(

@@ -4,21 +4,11 @@ import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 
 const body = readFileSync(process.env.BENCH_BODY)
-const token = process.env.BENCH_TOKEN
+const headers = JSON.parse(readFileSync(process.env.BENCH_HEADERS, 'utf8'))
 const hash = text => createHash('sha256').update(text).digest('base64')
-const etag = `"${hash(body).slice(0, 22)}"`
-const headers = {
-  'content-type': 'application/json; charset=utf-8',
-  'content-encoding': 'br',
-  'cache-control': 'private, no-cache',
-  vary: 'Authorization, Accept-Encoding, Origin',
-  'cache-status': 'cache; hit',
-  etag,
-}
 
-const answers = new Map([
-  [hash(token), new Map([['', { body, etag, headers, expires: Date.now() + 3_600_000 }]])],
-])
+const answer = { body, headers, etag: headers.etag, expires: Date.now() + 3_600_000 }
+const answers = new Map([[hash(process.env.BENCH_TOKEN), new Map([['@portal', answer]])]])
 
 const app = Fastify({ logger: false, exposeHeadRoutes: false })
 app.get('/session/bootstrap', (request, reply) => {
