@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from bff.cache import tags as tagging
 from bff.session.principal import Principal
@@ -27,7 +28,15 @@ def fresh_until(principal: Principal, readings: Sequence[Reading]) -> float:
 
 def tags_of(principal: Principal, readings: Sequence[Reading]) -> frozenset[tuple[str, str]]:
     """Whatever drops a part, the token or its proof drops what was made of them."""
-    found = {tag for reading in readings for tag in reading.entry.tags}
-    for digest in principal.digests:
+    return _tags(principal.space, principal.digests, tuple(r.entry.tags for r in readings))
+
+
+# What is made of the same documents for the same caller shares one set, here and in process.
+@lru_cache(maxsize=1_024)
+def _tags(
+    space: str, digests: tuple[str, ...], of_parts: tuple[tuple[str, ...], ...]
+) -> frozenset[tuple[str, str]]:
+    found = {tag for tags in of_parts for tag in tags}
+    for digest in digests:
         found |= {tagging.token(digest), tagging.proof(digest)}
-    return frozenset((principal.space, tag) for tag in found)
+    return frozenset((space, tag) for tag in found)
