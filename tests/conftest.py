@@ -30,10 +30,10 @@ sys.dont_write_bytecode = False
 TESTS: Final = Path(__file__).parent
 LONGEST: Final = (
     "fault/test_faults.py",
-    "integration/test_budget.py",
+    "e2e/test_behind_nginx.py",
     "e2e/test_ops_page.py",
     "integration/test_pitfalls.py",
-    "e2e/test_behind_nginx.py",
+    "integration/test_budget.py",
     "deploy/test_stack.py",
     "integration/test_upstream_faults.py",
     "property/test_isolation_machine.py",
