@@ -11,6 +11,7 @@ ExchangeMiddleware   request id, one log line, metrics
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -92,13 +93,9 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
     ground = _Ground.of(settings, seams or Seams())
     clock, observed, table = ground.clock, ground.observed, settings.space_table
     tiers = _tiers(ground)
-    client = ground.parts.client(
-        ground.seams.transport
-        or open_pools(settings.max_connections, tls=configured.tls(settings)),
-        configured.timeouts(settings),
-        clock,
-        shared=len(table.spaces) > 1,
-    )
+    tls, timeouts = configured.tls(settings), configured.timeouts(settings)
+    pools = ground.seams.transport or open_pools(settings.max_connections, tls=tls)
+    client = ground.parts.client(pools, timeouts, clock, shared=len(table.spaces) > 1)
     admission = _admission(ground, tiers)
     session = _session(
         ground, tiers, Fetcher(client, table, admission, deadline_s=settings.deadline_s)
@@ -107,6 +104,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
     access_log = AccessLog(settings.log_sample)
     accounts = Accounts(observed.metrics, access_log)
     hot = observed.hot(accounts, tiers.cache.memory, understanding.shapes, tiers.bus)
+    hot.learns = settings.traces != "on"  # what is answered at once has no span
     endpoints = _endpoints(ground, tiers, session, understanding, hot.noticed)
     operated = _operated(ground, tiers, session, admission, understanding)
     operated.hears(endpoints, accounts, hot)
@@ -126,6 +124,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(ground.parts.sending())
             observed.sampler.start(__version__)
+            hot.serve(asyncio.get_running_loop())
             stack.push_async_callback(observed.sampler.aclose)
             stack.push_async_callback(tiers.store.aclose)
             stack.push_async_callback(client.aclose)
@@ -165,8 +164,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
             Middleware(SpaceMiddleware, table),
         ],
         lifespan=lifespan,
-        # A request that is answered at once has no span: where there are spans, none is.
-        hot=None if settings.traces == "on" else hot,
+        hot=hot if hot.learns else None,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -66,7 +67,13 @@ class Accounts:
         if bare:
             finished.counts.unmodified(size, len(bare))
         self.on_served(hot, served)
-        if self._log.is_on:
+
+    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+        """Write a line for each of them, where lines are written."""
+        if not self._log.is_on:
+            return
+        # A log that takes no line costs the lines, and nobody's answer or count.
+        with contextlib.suppress(OSError):
             for one in served:
                 self._log.tell(_line(hot, one))
 

@@ -12,6 +12,7 @@ never changed in place, and what was answered is reported by the loop that owns 
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -49,10 +50,13 @@ from bff.shape import NamedShapes
 LISTS: Final = b"/api/public/coworkers/"
 MOST_NAMES: Final = 8
 """Of one item: spellings of one request, such as the ways to accept br."""
-MOST_UNREPORTED: Final = 20_000
+MOST_UNREPORTED: Final = 2_000
 """Answers that the loop has yet to report; beyond them requests go the usual way, which waits."""
+AT_ONCE: Final = 200
+"""Answers that are reported before the loop goes on with others: a line of log takes its time."""
 NAME_BYTES: Final = 1_300
-"""What one name costs: its headers, and its places in two maps; a test measures it."""
+"""What one name costs beside its shape: its headers, and its places in two maps; a test measures
+it."""
 
 _BOOTSTRAP: Final = BOOTSTRAP_PATH.encode()
 _FLAGS: Final = (b"", b"o", b"c", b"oc")
@@ -81,7 +85,11 @@ class Reports(Protocol):
         ...
 
     def report(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Requests that one hot answer has answered since the last time."""
+        """Count requests that one hot answer has answered since the last time."""
+        ...
+
+    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+        """Write a line for each of them, where lines are written."""
         ...
 
 
@@ -97,6 +105,7 @@ class HotAnswers:
         clock: Clock,
     ) -> None:
         self.noticed: Final = Noticed()
+        self.learns = True
         self._memory = memory
         self._shapes = shapes
         self._names = cast("Mapping[bytes, Hot | HotWhole]", memory.names)
@@ -106,6 +115,12 @@ class HotAnswers:
         self._secret = os.urandom(32)
         self._constants: dict[tuple[Header, ...], tuple[Header, ...]] = {}
         self._served: deque[tuple[Hot, Served, bytes]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_called = False
+
+    def serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on `loop` reports what was answered, whenever there is much of it."""
+        self._loop = loop
 
     def find(self, scope: Scope) -> Answer | None:
         """What answers a request, if it has a hot answer. For any one thread."""
@@ -126,6 +141,9 @@ class HotAnswers:
         status, headers, one = self._answer(hot, given, began, now)
         # Before it goes out: who has an answer whole finds it counted.
         self._served.append((hot, one, made_as))
+        if len(self._served) >= AT_ONCE and not self._is_called and self._loop is not None:
+            self._is_called = True
+            self._loop.call_soon_threadsafe(self._settle_some)
         write = hot.setting.writers[status]
         if write is not None:
             write(1)
@@ -136,7 +154,7 @@ class HotAnswers:
     def learn(self, scope: Scope, exchange: Exchange, headers: list[Header]) -> None:
         """The usual way answers a request from this process, with these headers of all layers."""
         given, recalled = _headers(scope), exchange.recalled
-        if given is None:
+        if given is None or not self.learns:
             return
         held_by = recalled.whole.key if isinstance(recalled, AtHand) else recalled
         held = self._memory.peek(held_by)
@@ -161,14 +179,15 @@ class HotAnswers:
             assert isinstance(recalled, RepresentationKey)
             name = self._name(scope, given, scope["query_string"])
             own, finished = setting(recalled, FINISHED), held.value
-            hot = Hot(recalled, finished, own, exchange.shape_name, finished.fresh_until)
-            self._memory.attach(held_by, name, hot, NAME_BYTES)
+            self._attach(
+                Hot(recalled, finished, own, exchange.shape_name, finished.fresh_until), name
+            )
 
-    def settle(self) -> None:
+    def settle(self, most: int = MOST_UNREPORTED) -> None:
         """Report what was answered since the last time. For the loop that owns what is told."""
         by_answer: dict[Hot, list[Served]] = {}
         served = self._served
-        for _ in range(len(served)):
+        for _ in range(min(len(served), most)):
             hot, one, made_as = served.popleft()
             by_answer.setdefault(hot, []).append(one)
             if made_as and self.noticed.again(hot.key):
@@ -176,6 +195,16 @@ class HotAnswers:
         for hot, all_of_it in by_answer.items():
             self._memory.touch(hot.setting.held)
             self._reports.report(hot, all_of_it)
+        for hot, all_of_it in by_answer.items():
+            self._reports.tell(hot, all_of_it)  # last: it may fail, and what is counted stays so
+
+    def _settle_some(self) -> None:
+        assert self._loop is not None
+        self.settle(AT_ONCE)
+        if len(self._served) >= AT_ONCE:
+            self._loop.call_soon(self._settle_some)  # others of the loop come between
+        else:
+            self._is_called = False
 
     def _keep(self, hot: Hot, name: bytes) -> None:
         """Finished from now on, as long as what it was made of would be."""
@@ -183,14 +212,30 @@ class HotAnswers:
         held = self._memory.peek(own.held)
         if held is None or held.value is not own.value or not isinstance(held.value, Whole):
             return  # dropped since, or replaced
+        known = self._memory.peek(key)
+        before = known.value if known is not None else None
+        if isinstance(before, Finished) and before.validator == hot.finished.validator:
+            assert known is not None  # it was asked for by another spelling
+            self._name_kept(hot, before, known.expires, name)
+            return
         counts = self._reports.counts(key, held.value.readings, finished=True)
         finished = replace(hot.finished, counts=counts, body=compact(hot.finished.body))
         cost = FINISHED_BYTES + len(finished.body) + len(key.shape) + len(key.variant)
         kept = Held(finished, cost, held.expires, held.tags)
         if self._memory.put(key, kept, self._memory.ticket()):
-            setting = own._replace(held=key, value=finished, cache=FINISHED)
-            again = Hot(key, finished, setting, hot.shape, finished.fresh_until)
-            self._memory.attach(key, name, again, NAME_BYTES)
+            self._name_kept(hot, finished, held.expires, name)
+
+    def _name_kept(self, hot: Hot, finished: Finished, expires: float, name: bytes) -> None:
+        """One more name of a finished answer, with the headers of one made in its shape."""
+        setting = hot.setting._replace(
+            held=hot.key, value=finished, expires=expires, cache=FINISHED
+        )
+        self._attach(Hot(hot.key, finished, setting, hot.shape, finished.fresh_until), name)
+
+    def _attach(self, hot: Hot, name: bytes) -> None:
+        if self._memory.names_of(hot.key) < MOST_NAMES:
+            cost = NAME_BYTES + len(hot.key.shape) + len(hot.key.variant)
+            self._memory.attach(hot.key, name, hot, cost)
 
     def _shared(self, constant: tuple[Header, ...]) -> tuple[Header, ...]:
         """The same headers, but one object for all answers that have them."""
@@ -258,8 +303,10 @@ class HotAnswers:
 
 def _headers(scope: Scope) -> Given | None:
     """The headers of a request that may have a hot answer: once each, in lower case, no body."""
-    path = scope["raw_path"]
-    if scope["method"] != "GET" or (path != _BOOTSTRAP and not path.startswith(LISTS)):
+    path = scope.get("raw_path")  # servers may leave it out, and then nothing is cached
+    if scope["method"] != "GET" or not isinstance(path, bytes):
+        return None
+    if path != _BOOTSTRAP and not path.startswith(LISTS):
         return None
     given = given_once(scope["headers"])
     return given if given is not None and FRAMING.isdisjoint(given) else None

@@ -89,7 +89,7 @@ class Hot:
         finished = self.finished
         old, left = now - finished.fetched_at, self.stale_at - now
         # Either is told in whole seconds: until the first of them turns.
-        until = now + min(1.0 - old % 1.0, left % 1.0 or 1.0)
+        until = now + min(1.0 - old % 1.0, left % 1.0)
         hit = cache_status(Hit(ttl_s=left, detail="l1"))
         bare = [
             (b"etag", self.validator),

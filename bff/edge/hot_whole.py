@@ -31,7 +31,7 @@ class HotWhole:
         readings = whole.readings
         self._parts = tuple(reading.part for reading in readings)
         self._fetched_at = min(reading.entry.fetched_at for reading in readings)
-        self._stale_at = min(r.entry.fetched_at + r.fresh.fresh_s for r in readings)
+        self._stale_at = whole.fresh_until
 
     def in_shape(self, shape: Shape, name: str) -> Hot:
         """The answer in a shape that was asked for by `name`, as the usual way makes it."""

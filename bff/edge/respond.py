@@ -234,7 +234,7 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
     if not finished.complete:
         return Forward(Forwarded.PARTIAL)
     outcomes = {reading.outcome for reading in readings}
-    ttl_s = min(remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings)
+    ttl_s: float = min(remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings)
     if Outcome.STALE_ERROR in outcomes:
         return Hit(ttl_s=ttl_s, detail="stale-if-error")
     if outcomes & {Outcome.MISS, Outcome.COALESCED}:
@@ -246,6 +246,9 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
             collapsed=any(r.outcome is Outcome.COALESCED for r in missed),
         )
     tiers = {reading.tier.value for reading in readings}
+    if Outcome.STALE not in outcomes:
+        # The end of its token, or of what is known of it, ends an answer sooner than its parts.
+        ttl_s = min(ttl_s, finished.fresh_until - now)
     return Hit(ttl_s=ttl_s, detail=max(tiers))
 
 

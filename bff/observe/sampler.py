@@ -7,6 +7,7 @@ of, and tried again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import platform
 import resource
@@ -78,8 +79,8 @@ class Sampler:
             for _ in range(round(EVERY_S / TICK_S)):
                 before = self._clock.monotonic()
                 await self._clock.sleep(TICK_S)
-                latest = max(latest, self._clock.monotonic() - before - TICK_S)
                 self._tried(self._metrics.settle_hot)
+                latest = max(latest, self._clock.monotonic() - before - TICK_S)
                 self._tried(self._metrics.flush)
             self._lags.append(latest)
             self._tried(self._metrics.settle)
@@ -92,7 +93,8 @@ class Sampler:
             now, told = self._clock.monotonic(), self._told.get(type(error))
             if told is None or now - told >= TOLD_S:
                 self._told[type(error)] = now
-                log.exception("sample_failed")
+                with contextlib.suppress(OSError):  # it may be the log that fails
+                    log.exception("sample_failed")
 
     def _process(self) -> None:
         self._metrics.set("bff_loop_lag_seconds", max(self._lags))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import httpx
@@ -353,15 +352,45 @@ async def explained(stage: Stage, request_id: str) -> dict[str, object]:
     return {name: story.get(name) for name in ("status", "cache", "route", "shape", "sentence")}
 
 
-async def test_beyond_what_the_loop_has_yet_to_report_requests_wait_for_it(
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        (("User.Id,User.Email", b"br"), ("User.Email,User.Id", b"br")),
+        (("User.Id,User.Email", b"br"), ("User.Id,User.Email", b"gzip;q=0.5, br")),
+    ],
+)
+async def test_two_spellings_of_one_request_do_not_push_each_other_out(
+    solo: Stage, one: tuple[str, bytes], another: tuple[str, bytes]
+) -> None:
+    asked = [
+        (f"{BOOTSTRAP}?_shape={shape}", own(solo.alice, (b"accept-encoding", coding)))
+        for shape, coding in (one, another)
+    ]
+    for _, headers in asked:
+        await parsed(solo, headers)
+    memory = hot_of(solo)._memory
+    for target, headers in asked * 3:
+        await call(solo, target, headers)
+    names, finished = len(memory.names), await solo.metric("bff_finished_hits")
+    for target, headers in asked * 5:
+        await call(solo, target, headers)
+    assert len(memory.names) == names
+    assert await solo.metric("bff_finished_hits") == finished + 10
+
+
+async def test_a_log_that_takes_no_line_costs_nobody_an_answer_or_a_count(
     solo: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.edge.hot.MOST_UNREPORTED", 2)
     headers = own(solo.alice)
     await warmed(solo, BOOTSTRAP, headers)
     await call(solo, BOOTSTRAP, headers)
-    hot, scope = hot_of(solo), AsgiCall("GET", BOOTSTRAP.encode(), b"", headers).scope
-    assert [hot.find(scope) is not None for _ in range(3)] == [True, True, False]
-    hot.settle()
-    assert hot.find(scope) is not None
-    await asyncio.sleep(0)
+    before = await solo.metric("bff_requests", BOOTSTRAP)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bff.edge.access_log.log.info", full)
+    for _ in range(7):
+        assert (await call(solo, BOOTSTRAP, headers)).status == 200
+    monkeypatch.undo()
+    assert await solo.metric("bff_requests", BOOTSTRAP) == before + 7

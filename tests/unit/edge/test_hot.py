@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import tracemalloc
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from bff.cache.memory import Held, Memory
 from bff.edge.compression import Encoding
 from bff.edge.counts import Counters, Counts
 from bff.edge.exchange import Exchange, new_request_id
-from bff.edge.hot import MOST_NAMES, NAME_BYTES, HotAnswers
+from bff.edge.hot import AT_ONCE, MOST_NAMES, MOST_UNREPORTED, NAME_BYTES, HotAnswers
 from bff.edge.hot_answer import Hot, Served, Writers
 from bff.edge.respond import Finished, RepresentationKey
 from bff.observe.metrics import Metrics
@@ -32,6 +33,13 @@ SPACE = Space.parse("acme")
 NOBODY: Writers = {200: None, 304: None}
 PLAIN = ((b"host", b"acme.test"), (b"authorization", b"Bearer t"), (b"accept-encoding", b"br"))
 VALUES = st.binary(max_size=6).map(lambda text: text.replace(b"\0", b""))
+
+
+class Still(FakeClock):
+    """On which nothing takes any time."""
+
+    def monotonic(self) -> float:
+        return 100.0
 
 
 @dataclass(slots=True)
@@ -51,12 +59,15 @@ class Reports:
     def report(self, hot: Hot, served: Sequence[Served]) -> None:
         self.heard.append((hot, served))
 
+    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+        pass
+
 
 class Desk:
     """Hot answers of a process that holds one finished answer, with a life of 60 s."""
 
-    def __init__(self, max_bytes: int = 1_000_000) -> None:
-        self.clock = FakeClock()
+    def __init__(self, max_bytes: int = 1_000_000, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.memory = Memory(max_bytes)
         self.reports = Reports()
         self.trusted_until = math.inf
@@ -232,7 +243,54 @@ def test_ids_are_never_the_same() -> None:
 
 def test_the_hot_path_makes_few_calls() -> None:
     """Work that is added here is added to every answer: this is where a review sees it."""
-    desk = known(*PLAIN)
+    desk = Desk(clock=Still())
+    desk.hold()
     asked = scope(*PLAIN)
+    desk.learn(asked)
+    desk.clock.advance(0.3)
     assert desk.find(asked) is not None
-    assert calls_of(lambda: desk.hot.find(asked)) <= 42
+    assert calls_of(lambda: desk.hot.find(asked)) <= 41
+
+
+async def test_what_is_to_be_reported_does_not_keep_the_loop_from_others() -> None:
+    desk = known(*PLAIN)
+    desk.hot.serve(asyncio.get_running_loop())
+    turns, over = [], asyncio.Event()
+
+    def look() -> None:
+        turns.append(sum(len(served) for _, served in desk.reports.heard))
+        if turns[-1] == 3 * AT_ONCE:
+            over.set()
+        else:
+            asyncio.get_running_loop().call_soon(look)
+
+    for _ in range(3 * AT_ONCE):
+        assert desk.hot.find(scope(*PLAIN)) is not None
+    assert not desk.reports.heard
+    look()
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert {AT_ONCE, 2 * AT_ONCE, 3 * AT_ONCE} <= set(turns)
+
+
+def test_beyond_what_is_to_be_reported_requests_go_the_usual_way() -> None:
+    desk = known(*PLAIN)
+    found = [desk.hot.find(scope(*PLAIN)) for _ in range(MOST_UNREPORTED + 1)]
+    assert [each is None for each in found] == [False] * MOST_UNREPORTED + [True]
+    desk.hot.settle()
+    assert desk.hot.find(scope(*PLAIN)) is not None
+
+
+@pytest.mark.parametrize("path", [{}, {"raw_path": None}])
+def test_a_server_that_tells_no_raw_path_has_no_hot_answers(path: Scope) -> None:
+    desk = known(*PLAIN)
+    told = {name: value for name, value in scope(*PLAIN).items() if name != "raw_path"}
+    assert desk.find({**told, **path}) is None
+
+
+def test_a_name_is_charged_for_the_shape_that_it_holds() -> None:
+    desk, key = Desk(), replace(KEY, shape="a" * 3_000, variant="tz=-")
+    desk.hold(key=key)
+    before = desk.memory.used_bytes
+    desk.learn(scope(*PLAIN), key)
+    assert desk.memory.used_bytes == before + NAME_BYTES + 3_004
