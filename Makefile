@@ -23,7 +23,7 @@ run: setup  ## Gateway and simulated Nexudus; UPSTREAM=https://… for a real sp
 	@exec $(BIN)/bff demo --port $(PORT) $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
 test: setup-test  ## The whole test suite, on a real redis-server of its own
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \
 		--cov=bff --cov-report=term --cov-fail-under=95 $(ARGS)
 	@$(BIN)/coverage report --include="$(PURE)" --fail-under=100 --precision=2 > /dev/null || \
 		{ $(BIN)/coverage report --include="$(PURE)" --precision=2; \

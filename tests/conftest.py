@@ -6,8 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
 
 import hypothesis
 import pytest
@@ -26,40 +24,6 @@ os.environ.pop("COLUMNS", None)
 # What was compiled is kept, whatever the environment says: some two hundred processes are started.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-
-TESTS: Final = Path(__file__).parent
-_gives_way = False
-LONGEST: Final = (
-    "fault/test_faults.py",
-    "e2e/test_behind_nginx.py",
-    "deploy/test_stack.py",
-    "integration/test_upstream_faults.py",
-    "integration/test_redis_faults.py",
-    "e2e/test_demo.py",
-    "e2e/test_isolation_processes.py",
-    "integration/test_budget.py",
-    "integration/test_pitfalls.py",
-    "e2e/test_ops_page.py",
-    "property/test_isolation_machine.py",
-    "contract/test_schemathesis.py",
-)
-"""The files that take longest, by their path below this folder."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes that share the tests start the longest files first, so that all end together."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        places = {TESTS / name: place for place, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: places.get(item.path, len(places)))
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """The first of the longest measures for a minute what members wait for: what other processes
-    test meanwhile, and start for it, gives way to what that one has started."""
-    global _gives_way  # noqa: PLW0603 - once for the process
-    if "PYTEST_XDIST_WORKER" in os.environ and item.path != TESTS / LONGEST[0] and not _gives_way:
-        _gives_way = True
-        os.nice(10)
 
 
 def pytest_collection_finish() -> None:
