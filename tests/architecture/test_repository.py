@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.source import ROOT
-from tests.conftest import LONGEST, TESTS
 
 TOP_LEVEL = {
     "CHANGELOG.md",
@@ -82,10 +81,6 @@ def foreign(path: Path) -> Iterator[str]:
 def test_the_top_level_holds_what_belongs_there() -> None:
     found = {entry.name for entry in entries(ROOT)}
     assert {name for name in found if not name.startswith(".")} == TOP_LEVEL
-
-
-def test_the_tests_that_are_started_first_are_there() -> None:
-    assert [name for name in LONGEST if not (TESTS / name).is_file()] == []
 
 
 def test_no_file_names_a_machine_or_a_registry() -> None:

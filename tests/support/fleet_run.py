@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
+from bff.cache.leadership import LEASE_S
 from bff.sandbox.auth import token_digest
 from tests.support.fleet_course import Event
 from tests.support.fleet_faults import FaultyRun
@@ -116,9 +117,11 @@ class Run:
         self.windows = throttle["windows"]
         self._calls = told["total"]
         late, self._late = self._late, await self._late_answers()
+        # Whoever leads renews its lease by its loop: one that stood still for so long has lost it.
+        stood_still = await self.load.fleet.metric("bff_loop_lag_seconds") > LEASE_S / 2
         for overlap in told["overlaps"]:
             if overlap["at"] > self._looked_at:
-                self._note_overlap(overlap, late=self._late > late)
+                self._note_overlap(overlap, late=self._late > late or stood_still)
         self._looked_at = max((each["at"] for each in told["overlaps"]), default=0.0)
 
     async def _late_answers(self) -> float:
