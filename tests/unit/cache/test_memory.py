@@ -263,3 +263,12 @@ def test_what_was_forgotten_stands_in_but_is_not_got_and_not_after_it_was_droppe
     memory.drop(SPACE, ["u:1"])
     assert memory.stand_in("a", 0) is None
     assert len(memory) == memory.used_bytes == 0
+
+
+def test_what_is_gone_is_not_touched() -> None:
+    memory = Memory(10_000)
+    memory.put("a", held("v", 1, FOREVER), 0)
+    memory.touch("b")
+    memory.put("b", held("w", 1, FOREVER), 0)
+    memory.touch("a")
+    assert list(memory._items) == ["b", "a"]
