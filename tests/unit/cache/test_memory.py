@@ -235,7 +235,8 @@ def test_compact_bytes_are_the_same_and_take_no_more_room_than_they_need() -> No
     finally:
         tracemalloc.stop()
     assert kept == orjson.dumps(document)
-    assert taken < len(kept) + 100
+    # Whoever measures coverage takes some as well; what orjson leaves beside it would be 50 KB.
+    assert taken < len(kept) + 4_096
 
 
 def standing(expires: float, until: float, *on: str) -> Held:
