@@ -108,10 +108,14 @@ async def test_pitfall_23_a_request_waits_once_and_then_only_tells(
 async def test_an_invalidation_has_its_whole_time_unless_none_is_left_at_all(
     guarded: GuardedStore, away: Away
 ) -> None:
-    asyncio.get_running_loop().call_later(TIMEOUT_S / 3, away.back.set)
+    async def answer_once_the_request_has_no_patience() -> None:
+        await until(patience.is_spent)
+        away.back.set()
+
     with limited(TIMEOUT_S / 30):
+        answered = asyncio.create_task(answer_once_the_request_has_no_patience())
         assert (await guarded.invalidate(SPACE, frozenset({"u:1"}))).stamp > 0
-        assert patience.is_spent(), "what it took is taken from the request"
+        assert answered.done(), "what it took is taken from the request"
 
 
 async def test_what_nobody_waited_for_still_tells_that_the_store_is_away(
