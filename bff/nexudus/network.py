@@ -76,7 +76,8 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         if self._writer is not None:
             with _failing(httpcore.WriteTimeout, httpcore.WriteError):
                 async with asyncio.timeout(timeout):
-                    await self._writer
+                    # Of all who write, by HTTP/2: it is not to end with one of them.
+                    await asyncio.shield(self._writer)
         if self._transport.is_closing():
             raise httpcore.WriteError("the connection is closed")
 

@@ -100,6 +100,33 @@ async def test_a_slow_reader_slows_its_peer_down() -> None:
         assert read == size
 
 
+async def test_who_leaves_while_it_writes_takes_nothing_from_who_writes_next() -> None:
+    """Requests of one connection by HTTP/2 write in turn, and any of them may be given up."""
+    listens = asyncio.Event()
+
+    async def deaf_at_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await listens.wait()
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        while await reader.read(2**20):
+            pass
+        writer.close()
+
+    async with connected(deaf_at_first) as stream:
+        leaving = asyncio.create_task(stream.write(bytes(32 * 2**20), timeout=5))
+        while stream._writer is None:
+            await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait((leaving,))
+        assert leaving.cancelled()
+        following = asyncio.create_task(stream.write(b"next", timeout=5))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not following.done(), "it waits as well"
+        listens.set()
+        await following
+
+
 async def test_waits_are_bounded() -> None:
     async with connected(silent) as stream:
         with pytest.raises(httpcore.ReadTimeout):
