@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import httpcore
 import pytest
 
-from bff.nexudus.network import AHEAD, Network
+from bff.nexudus.network import AHEAD, Network, Stream
 
 HOST = "127.0.0.1"
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
@@ -113,6 +113,7 @@ async def test_who_leaves_while_it_writes_takes_nothing_from_who_writes_next() -
         writer.close()
 
     async with connected(deaf_at_first) as stream:
+        assert isinstance(stream, Stream)
         leaving = asyncio.create_task(stream.write(bytes(32 * 2**20), timeout=5))
         while stream._writer is None:
             await asyncio.sleep(0)
