@@ -20,19 +20,19 @@ from bff.edge.hot import HotAnswers
 from bff.observe.journal import EventKind
 from bff.observed import Observed
 from bff.operated import OperatorTerms, Watched
-from bff.ops.actions import Actions, obeying
-from bff.ops.assets import Assets
-from bff.ops.audit import Audit
-from bff.ops.explain import Explainer, Surroundings
+from bff.ops.access.audit import Audit
+from bff.ops.access.operators import Operator, Operators
+from bff.ops.acting.actions import Actions, obeying
+from bff.ops.explaining.explain import Explainer, Surroundings
+from bff.ops.explaining.trail import Trail
 from bff.ops.exposition import Exposition
-from bff.ops.fleet import Controls, Fleet
-from bff.ops.live import Live
-from bff.ops.operators import Operator, Operators
-from bff.ops.particulars import Identity, Particulars
-from bff.ops.particulars import Watched as Known
-from bff.ops.reporter import Reporter, Sources
-from bff.ops.trail import Trail
-from bff.ops.viewing import Snapshots
+from bff.ops.fleet.particulars import Identity, Particulars
+from bff.ops.fleet.particulars import Watched as Known
+from bff.ops.fleet.reporter import Reporter, Sources
+from bff.ops.fleet.shared import Controls, Fleet
+from bff.ops.page.assets import Assets
+from bff.ops.page.live import Live
+from bff.ops.summary.viewing import Snapshots
 from bff.session.examine import Examiner
 
 

@@ -15,7 +15,7 @@ from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.client import Timeouts, verified_tls
 from bff.nexudus.retry import RetryPolicy
-from bff.ops.operators import Operator, Role
+from bff.ops.access.operators import Operator, Role
 from bff.session.reading import Policy
 from bff.settings import Settings
 

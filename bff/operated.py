@@ -19,7 +19,7 @@ from bff.edge.endpoints import Endpoints, Understanding
 from bff.edge.hot import HotAnswers
 from bff.nexudus.admission import Admission
 from bff.observed import Observed
-from bff.ops.operators import Operator, Operators
+from bff.ops.access.operators import Operator, Operators
 from bff.session.landing import Landings
 from bff.session.reads import Reads
 from bff.session.sharing import Sharing

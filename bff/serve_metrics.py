@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from bff.observe.shared_files import DIRECTORY, STEADY, reserve
+from bff.observe.shared_files import DIRECTORY, STEADY, lose, reserve
 from bff.terminal import CommandFailed
 
 log = structlog.get_logger("bff.metrics")
@@ -85,7 +85,7 @@ def _add(directory: Path, kind: str, pid: int) -> None:
 
     sums: dict[str, float] = {}
     for owner in (_ENDED, pid):
-        for key, value in _counted(directory / f"{kind}_{owner}.db", owner).items():
+        for key, value in _counted(directory / f"{kind}_{owner}.db").items():
             sums[key] = sums.get(key, 0.0) + value
     kept = directory / f"{kind}_{_ENDED}.db"
     new = kept.with_suffix(".new")
@@ -103,8 +103,8 @@ def _add(directory: Path, kind: str, pid: int) -> None:
     (directory / f"{kind}_{pid}.db").unlink(missing_ok=True)
 
 
-def _counted(path: Path, pid: int) -> dict[str, float]:
-    """What a file holds. One that is damaged goes: no scrape would succeed while it is there."""
+def _counted(path: Path) -> dict[str, float]:
+    """What a file holds. One that is damaged goes."""
     from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415
 
     if not path.exists() or not path.stat().st_size:
@@ -117,8 +117,7 @@ def _counted(path: Path, pid: int) -> dict[str, float]:
     except OSError:
         raise
     except Exception:
-        log.exception("counts_lost", pid=pid)
-        path.unlink()
+        lose(path)
         return {}
     return found
 

@@ -22,7 +22,7 @@ PATH: Final = "/ops/api/snapshot"
 EVENTS: Final = 6
 COUNTED_FROM: Final = 10
 """Windows of fewer calls, such as one in 100 ms, are for spacing: they are full all the time. As in
-`bff.ops.verdict`, which a command does not import: it would load the gateway with it."""
+`bff.ops.summary.verdict`, which a command does not import: it would load the gateway with it."""
 SHAPES: Final = 5
 _LEVELS: Final = {"well": "bold green", "impaired": "bold yellow", "failing": "bold white on red"}
 _BAR: Final = 20

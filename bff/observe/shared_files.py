@@ -1,4 +1,4 @@
-"""The files in which processes count together, and room on the disk for what is written there.
+"""The files in which processes count together: room on the disk for them, and what is damaged.
 
 Without prometheus_client, which looks at DIRECTORY when it is imported: a server knows of these
 files before its workers do.
@@ -6,12 +6,17 @@ files before its workers do.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
 from pathlib import Path
 from struct import unpack
 from typing import Final
+
+import structlog
+
+log = structlog.get_logger("bff.metrics")
 
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 """What prometheus_client looks for when it is imported, which is first done in the workers."""
@@ -59,3 +64,13 @@ def reserve(path: Path, size: int) -> None:
             os.ftruncate(file.fileno(), before)
             if error.errno not in _CANNOT:
                 raise
+
+
+def lose(path: Path) -> None:
+    """A damaged file goes: no scrape would succeed while it is there. To be called where it failed.
+
+    Its process, if it lives, goes on counting into what has no name any more: it is left out.
+    """
+    with contextlib.suppress(FileNotFoundError):  # another process was faster, and has said so
+        path.unlink()
+        log.exception("counts_lost", pid=int(path.stem.rpartition("_")[2]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from bff.observe.shared_files import STEADY
+from bff.observe.shared_files import STEADY, lose
 
 
 class Together(Collector):
@@ -28,14 +28,35 @@ class Together(Collector):
         with (self._directory / STEADY).open("a") as steady:
             fcntl.flock(steady, fcntl.LOCK_SH)
             # One that is being made is empty for a moment, and cannot be read.
-            files = [str(path) for path in self._directory.glob("*.db") if _size(path)]
-            merged: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-            return merged
+            files = [path for path in self._directory.glob("*_[0-9]*.db") if _size(path)]
+            try:
+                return _merged(files)
+            except Exception:  # whatever it is that a damaged file brings about
+                return _merged([path for path in files if _is_readable(path)])
 
     def _gone(self) -> set[int]:
         """The processes that have gauges, and are no more."""
         owners = {path.stem.rpartition("_")[2] for path in self._directory.glob("gauge_live*_*.db")}
         return {int(pid) for pid in owners if pid.isdecimal() and not _lives(int(pid))}
+
+
+def _merged(files: Sequence[Path]) -> Iterable[Metric]:
+    merged: Iterable[Metric] = MultiProcessCollector.merge(map(str, files))  # type: ignore[no-untyped-call]
+    return merged
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether a file can be read on its own. One that is damaged goes."""
+    try:
+        _merged([path])
+    except FileNotFoundError:
+        return False
+    except OSError:
+        raise
+    except Exception:
+        lose(path)
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

@@ -6,11 +6,13 @@ OpenTelemetry itself is imported only where traces are on.
 from __future__ import annotations
 
 import enum
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol, TypeAlias
 
 from bff.errors import Fault, SettingsError
+from bff.observe import otel_numbers
 from bff.observe.trace_context import Parent
 
 FLUSH_S: Final = 2.0
@@ -109,10 +111,13 @@ class Tracer(Protocol):
 def open_tracer(*, on: bool) -> Tracer | None:
     """A tracer that has yet to be started; None for none.
 
-    Raises SettingsError where traces are on and OpenTelemetry is not installed.
+    Raises SettingsError where traces are on and OpenTelemetry is not installed, or one of its own
+    variables does not hold the number that it should.
     """
     if not on:
         return None
+    if found := otel_numbers.faults(os.environ):
+        raise SettingsError(found)
     try:
         from bff.observe.otel import OtelTracer  # noqa: PLC0415 - costs nothing where it is off
     except ImportError:

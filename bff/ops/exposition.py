@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bff.observe.metrics import Metrics
-from bff.ops.operators import Operators
+from bff.ops.access.operators import Operators
 
 PATH = "/metrics"
 

@@ -19,7 +19,7 @@ from bff.cache.invalidation import Invalidator
 from bff.cache.tiered import ISOLATED_MAX_AGE_S
 from bff.edge import exchange as exchanges
 from bff.errors import CredentialsError
-from bff.ops.operators import Operators
+from bff.ops.access.operators import Operators
 
 REACHABLE: Final = "reachable"
 STOPPING: Final = "bff.stopping"

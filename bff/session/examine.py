@@ -134,7 +134,8 @@ class Examined:
     """One document of an answer. `found`: what is used of it, if anything is.
 
     `hinted`: read only because a client believes that it will be needed; perhaps it is not.
-    `proves`: read to prove its token, so something stale is not served at once.
+    `proves`: read to prove its token, so something stale is not served at once. `stranger`: nothing
+    is known of the token, and a call for it has no more than the part of such calls.
     `under_way_s`: for how long a call for it has been, 0 where none is.
     """
 
@@ -149,6 +150,7 @@ class Examined:
     under_way_s: float = 0.0
     hinted: bool = False
     proves: bool = False
+    stranger: bool = False
 
     @property
     def entry(self) -> Entry | None:
@@ -180,7 +182,7 @@ class Examiner:
                 examined.append(await self._part(caller, part, ident))
             if hint is not None and hinted is not None and hinted != ident:
                 early = await self._part(caller, part, hinted)
-                examined.append(replace(early, hinted=True))
+                examined.append(replace(early, hinted=True, stranger=profiles.stranger))
         return tuple(examined)
 
     async def profiles(self, caller: Caller, *, stale_ok: bool = True) -> Examined:
@@ -197,7 +199,8 @@ class Examiner:
             rule, why = Rule.REFUSED, "the list is kept, but not the proof of its token"
         elif listed.verdict < verdict <= Verdict.LAPSED and proof.verdict is verdict:
             rule, why = Rule.PROOF, f"the token was proven {_ago(proof, now)}"
-        return self._examined(ask, looked, verdict, (rule, why))
+        examined = self._examined(ask, looked, verdict, (rule, why))
+        return replace(examined, stranger=proof.sight.found is None)
 
     async def related(self, caller: Caller, coworker_id: int) -> tuple[Examined, ...]:
         """A related list on its own, for which the token must be proven."""

@@ -82,6 +82,21 @@ ROOM_OF = {
 }
 """Modules that are not the room of their own name."""
 
+WITHIN = {
+    "ops": {
+        "figures": "",
+        "access": "",
+        "health": "access",
+        "exposition": "access",
+        "fleet": "figures",
+        "summary": "figures fleet",
+        "page": "figures summary access",
+        "explaining": "access",
+        "acting": "access fleet explaining",
+    },
+}
+"""Rooms of which each part, too, knows some of the others only."""
+
 IMPORTS_BY_NAME = {"bff.serve"}
 """A worker imports the factory that it was told to serve."""
 
@@ -129,6 +144,19 @@ def trespasses(read: Iterable[Source], modules: frozenset[str]) -> list[str]:
     return found
 
 
+def inner_trespasses(read: Iterable[Source], modules: frozenset[str]) -> list[str]:
+    """Every import between parts of one room that WITHIN does not allow."""
+    found = []
+    for source in read:
+        _, own_room, own = f"{source.name}..".split(".")[:3]
+        parts = WITHIN.get(own_room, {})
+        for node, reached in imports(source, modules) if own in parts else ():
+            other_room, other = f"{reached}.".split(".")[1:3]
+            if other_room == own_room and other in parts.keys() - {own, *parts[own].split()}:
+                found.append(f"{source.at(node)}  ({own} may not import {other})")
+    return found
+
+
 def test_every_module_is_in_a_room_of_the_table() -> None:
     rooms = {room(source.name) for source in sources()}
     assert rooms == TABLE.keys()
@@ -138,6 +166,19 @@ def test_the_table_has_no_cycle_and_no_unknown_room() -> None:
     graph = {name: allowed.split() for name, allowed in TABLE.items()}
     order = tuple(TopologicalSorter(graph).static_order())
     assert set(order) == TABLE.keys()
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_the_parts_of_a_room_are_those_of_its_table_and_have_no_cycle(name: str) -> None:
+    parts = {known: allowed.split() for known, allowed in WITHIN[name].items()}
+    found = {each.name.split(".")[2] for each in sources() if each.name.startswith(f"bff.{name}.")}
+    assert found == parts.keys()
+    assert set(TopologicalSorter(parts).static_order()) == parts.keys()
+
+
+def test_no_part_of_a_room_imports_another_that_it_may_not() -> None:
+    modules = frozenset(source.name for source in sources())
+    assert inner_trespasses(sources(), modules) == []
 
 
 def test_no_room_imports_another_that_it_may_not() -> None:
@@ -189,6 +230,17 @@ def test_a_trespass_is_noticed_however_it_is_written(line: str, tmp_path: Path) 
     modules = frozenset(source.name for source in sources())
     [found] = trespasses([parsed(intruder, tmp_path)], modules)
     assert "cache may not import" in found
+
+
+def test_a_trespass_within_a_room_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "bff" / "ops" / "fleet").mkdir(parents=True)
+    intruder = tmp_path / "bff" / "ops" / "fleet" / "intruder.py"
+    intruder.write_text(
+        "from bff.ops.figures import Window\nfrom bff.ops.summary.verdict import SILENT_S\n"
+    )
+    modules = frozenset(source.name for source in sources())
+    [found] = inner_trespasses([parsed(intruder, tmp_path)], modules)
+    assert "fleet may not import summary" in found
 
 
 def test_the_sources_are_those_of_this_repository() -> None:

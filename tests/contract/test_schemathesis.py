@@ -45,7 +45,7 @@ async def test_generated_requests_get_declared_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody knows the requests that are made up here, and the log is not theirs to turn down.
-    monkeypatch.setattr("bff.ops.fleet.ASK_S", 0.01)
+    monkeypatch.setattr("bff.ops.fleet.shared.ASK_S", 0.01)
     monkeypatch.setattr("bff.observe.logs.Leveled.least", logging.INFO)
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     async with live() as gateway:

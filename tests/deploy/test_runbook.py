@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -60,6 +61,36 @@ def test_a_section_says_who_notices_how_to_make_sure_and_what_to_do(name: str) -
     assert places[0] > 0, "every lead is there"
     severity = alerts()[name]["labels"]["severity"]
     assert section.strip().startswith(f"*{severity}.*")
+
+
+def causes() -> Iterator[str]:
+    """Every cause that the verdict may name, `…` for what varies."""
+    tree = ast.parse((ROOT / "bff" / "ops" / "summary" / "verdict.py").read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Yield):
+            match node.value:
+                case ast.Constant(value=str(text)):
+                    yield text
+                case ast.JoinedStr(values=parts):
+                    yield "".join(
+                        str(p.value) if isinstance(p, ast.Constant) else "…" for p in parts
+                    )
+                case other:
+                    pytest.fail(f"no cause that could be read: {other}")
+
+
+def test_every_cause_of_the_verdict_leads_to_a_part_and_no_other_line_does() -> None:
+    table = dict(re.findall(r"^\| \*(.+)\* \| (\[.+\)) \|$", RUNBOOK, re.MULTILINE))
+    named = {
+        cause: [row for row in table if re.fullmatch(re.escape(cause).replace("…", ".+"), row)]
+        for cause in causes()
+    }
+    assert len(named) > 15
+    assert sorted(row for rows in named.values() for row in rows) == sorted(table)
+    assert [cause for cause, rows in named.items() if len(rows) != 1] == []
+    titles = {title.lower().replace(" ", "-") for title in sections(RUNBOOK)}
+    for links in table.values():
+        assert set(re.findall(r"\(#(.+?)\)", links)) <= titles
 
 
 def test_what_has_to_be_known_by_heart_is_there() -> None:

@@ -15,10 +15,10 @@ from bff.clock import SystemClock
 from bff.edge.middleware import ExchangeMiddleware
 from bff.observe import logs
 from bff.observe.metrics import Metrics
-from bff.ops.assets import Assets
+from bff.ops.access.operators import Operator, Operators, Role
 from bff.ops.figures import Snapshot
-from bff.ops.live import Live
-from bff.ops.operators import Operator, Operators, Role
+from bff.ops.page.assets import Assets
+from bff.ops.page.live import Live
 from tests.support.ops_figures import SPACES, healthy, outage
 from tests.support.ops_page import chromium, console
 from tests.support.serving import serving

@@ -102,7 +102,7 @@ async def test_the_token_may_come_from_standard_input(gateway: Gateway) -> None:
 async def test_what_cannot_be_explained_is_told_in_the_words_of_the_gateway(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.ops.fleet.ASK_S", 0.01)
+    monkeypatch.setattr("bff.ops.fleet.shared.ASK_S", 0.01)
     unknown = await gateway.told("--request-id", "nobody-asked-this")
     assert unknown.returncode == 1
     assert "No process that answers remembers" in unknown.stderr

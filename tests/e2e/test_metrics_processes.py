@@ -208,4 +208,9 @@ async def test_a_worker_that_is_killed_takes_nothing_back(
         assert counters == {"0", *gauges}
         over.set()
         assert await watching > 3
+
+        with (directory / f"histogram_{other}.db").open("r+b") as file:
+            file.write(b"\x7f" * 64)
+        assert await agreed(url, requests) == counted, "its worker goes on, and every scrape"
     assert left_in(tmp_path) == []
+    assert gateway.output.count("counts_lost") == 1

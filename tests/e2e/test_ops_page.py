@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from bff.ops.live import event
+from bff.ops.page.live import event
 from tests.support.ops_figures import HOSTILE, hostile
 from tests.support.ops_page import CHROMIUM, WHY_NOT, Console, chromium, console
 from tests.support.ops_stage import ACTS, READS, OpsStage, number_in, ops_stage
@@ -25,6 +25,8 @@ pytestmark = [
 ]
 
 Opened = Callable[..., AbstractAsyncContextManager[Console]]
+STOP_TIMEOUT_S = 10.0
+"""After which a gateway that somebody holds up ends all the same."""
 SEEN_S = 5.0
 """Within which an outage is to be seen."""
 
@@ -242,7 +244,7 @@ async def test_who_may_read_only_is_told_why_and_may_explain(
             assert await button.get_attribute("aria-describedby") == "may-not"
         await page.fill("#explain-id", answer.headers["x-request-id"])
         await page.press("#explain-id", "Enter")
-        await ops.says("explain-result", "profiles: ", within_s=8)
+        await ops.says("explain-result", "profiles: ")
         assert (await ops.text("explain-result")).startswith(("All of it", "It was"))
         await page.fill("#explain-id", "")
         await page.fill("#explain-url", f"http://{stage.jane.host}/session/bootstrap")
@@ -337,7 +339,7 @@ async def test_redis_away_turns_the_verdict_and_is_named(stage: OpsStage, opened
             await ops.says("extent", "the answering process only", within_s=SEEN_S)
         finally:
             stage.redis.restart()
-        await ops.says("extent", "2 processes", within_s=10)
+        await ops.says("extent", "2 processes")
 
 
 async def test_nexudus_away_turns_the_verdict_and_is_named(stage: OpsStage, opened: Opened) -> None:
@@ -352,12 +354,19 @@ async def test_nexudus_away_turns_the_verdict_and_is_named(stage: OpsStage, open
         await ops.says("announced", "Nexudus", within_s=SEEN_S)
         await ops.level("failing", within_s=SEEN_S)
         assert await ops.text("level") == "FAILING"
-        await ops.page.locator("#table-problems button").first.click()
-        await ops.page.wait_for_function(
-            "() => !/^(Asking …)?$/.test(document.getElementById('explain-result').textContent)"
-        )
-        assert "503" in await ops.text("explain-result")
+        while "503" not in await explained_problem(ops):
+            # The process that remembers it answers too late where the machine is busy.
+            await ops.says("explain-result", "No process that answers remembers this request")
         await stage.recover()
+
+
+async def explained_problem(ops: Console) -> str:
+    """What the page says of the first problem that it shows."""
+    await ops.page.locator("#table-problems button").first.click()
+    await ops.page.wait_for_function(
+        "() => !/^(Asking …)?$/.test(document.getElementById('explain-result').textContent)"
+    )
+    return await ops.text("explain-result")
 
 
 async def test_a_gateway_that_restarts_is_waited_for(stage: OpsStage, opened: Opened) -> None:
@@ -368,8 +377,8 @@ async def test_a_gateway_that_restarts_is_waited_for(stage: OpsStage, opened: Op
         assert_well_logged(stage)  # which begins anew with the gateway
         began = time.monotonic()
         assert await stage.gateway.end() == 0
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < STOP_TIMEOUT_S
         await ops.says("connection-text", "reconnecting in")
         await stage.gateway.start()
-        await ops.says("connection-text", "live", within_s=10)
+        await ops.says("connection-text", "live")
         assert Path(ops.page.url).name == "ops"

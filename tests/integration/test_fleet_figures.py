@@ -15,7 +15,8 @@ from bff.clock import SystemClock
 from bff.errors import StoreUnavailable
 from bff.observe.journal import Event, EventKind, ProblemSeen
 from bff.ops.figures import Level
-from bff.ops.fleet import (
+from bff.ops.fleet.reporter import ITEMS_AT_ONCE
+from bff.ops.fleet.shared import (
     FLEET,
     LOG_LEVEL,
     MOST_EVENTS,
@@ -26,8 +27,7 @@ from bff.ops.fleet import (
     Telling,
     takes_nothing,
 )
-from bff.ops.reporter import ITEMS_AT_ONCE
-from bff.ops.tally import KEPT
+from bff.ops.fleet.tally import KEPT
 from tests.support.fleet_figures_stage import KEYS, Member, members
 from tests.support.manual_time import ManualTime, settled
 from tests.support.redis_server import RedisServer
@@ -366,7 +366,7 @@ async def test_an_hour_is_read_in_parts(
             await one.tell()
             clock.now += 60
         await one.tell(2)
-        monkeypatch.setattr("bff.ops.fleet.READ_BYTES", 1)
+        monkeypatch.setattr("bff.ops.fleet.shared.READ_BYTES", 1)
         part = await one.fleet.hear(Known({int(clock.now // 60) - ago: "" for ago in range(9)}))
         assert (len(part.minutes), part.more) == (1, True)
         assert (await one.snapshots.of("")).requests == 30

@@ -192,7 +192,7 @@ async def process_of_the_first(s: Stage) -> str:
 async def test_a_request_that_nobody_remembers(
     solo: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bff.ops.fleet.ASK_S", 0.01)
+    monkeypatch.setattr("bff.ops.fleet.shared.ASK_S", 0.01)
     forgotten = await operate(solo, "explain", {"request_id": "nobody-asked-this"})
     assert forgotten.status_code == 404
     assert forgotten.json()["type"] == "urn:bff:problem:unknown-request"

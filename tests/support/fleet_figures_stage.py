@@ -16,10 +16,10 @@ from bff.cache.remote import RemoteStore
 from bff.clock import Clock, SystemClock
 from bff.observe.journal import Journal
 from bff.observe.metrics import Metrics
-from bff.ops.fleet import Fleet
-from bff.ops.record import Details, SpaceSeen
-from bff.ops.reporter import Reporter, Sources
-from bff.ops.viewing import Snapshots
+from bff.ops.fleet.record import Details, SpaceSeen
+from bff.ops.fleet.reporter import Reporter, Sources
+from bff.ops.fleet.shared import Fleet
+from bff.ops.summary.viewing import Snapshots
 
 KEYS = KeySpace("bff")
 SERVED = ("acme", "zeta")

@@ -129,6 +129,16 @@ def test_more_workers_than_an_embedded_cache_allows_are_refused(bff: Bff) -> Non
     assert "BFF_REDIS_URL=redis://127.0.0.1:6379/0" in shown.err
 
 
+def test_a_number_of_opentelemetrys_that_is_none_is_a_fault_like_others(bff: Bff) -> None:
+    limit = {"OTEL_SPAN_LINK_COUNT_LIMIT": "canary", "OTEL_BSP_MAX_QUEUE_SIZE": "0"}
+    shown = bff("serve", BFF_UPSTREAM="acme", BFF_TRACES="on", **limit)
+    assert shown.code == 2
+    for name in limit:
+        (row,) = (line for line in shown.err.splitlines() if line.startswith(f" {name} "))
+        assert f"{name}=" in row
+    assert "canary" not in shown.err
+
+
 def test_config_shows_every_setting_and_no_secret(bff: Bff) -> None:
     variables = {"BFF_UPSTREAM": "acme", "BFF_SECRET": SECRET, "BFF_OPS_TOKEN": OPS_TOKEN}
     variables |= {"BFF_REDIS_URL": "redis://:canary@[::1]:6379/0", "BFF_DOCTOR_TOKEN": "canary"}

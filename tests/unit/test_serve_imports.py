@@ -19,7 +19,12 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {*OPTIONAL, "attr", "fakeredis", "psutil", "typer.rich_utils"}
 """Of other packages; some come with those that are left out."""
 ONLY_OF_COMMANDS = ("bff.sandbox", "bff.doctor", "bff.demo", "bff.top", "bff.explain", "bff.purge")
-ONLY_FOR_OPERATORS = ("bff.attended", "bff.ops.charts", "bff.ops.explain", "bff.session.examine")
+ONLY_FOR_OPERATORS = (
+    "bff.attended",
+    "bff.ops.page.charts",
+    "bff.ops.explaining.explain",
+    "bff.session.examine",
+)
 
 # `bff serve` as it is, up to where it forks: there it tells, instead, what a worker would.
 SERVE = """

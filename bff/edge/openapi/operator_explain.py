@@ -81,6 +81,7 @@ def _foreseen() -> Json:
         {
             "status": {"type": ["integer", "null"], "description": "Null if Nexudus decides."},
             "calls": whole("To Nexudus before the answer, at most."),
+            "behind": whole("To Nexudus behind the answer, at most."),
             "rule": _rule(),
             "rule_text": text("How the rule begins."),
             "sentence": text("What happens, and why."),

@@ -52,7 +52,7 @@ class Book:
         self._clock = LedgerClock()
         none = [Tally()] * len(windows)
         self._known, self._own, self._untold, self._assumed = none[:], none[:], none[:], none[:]
-        self._strangers = Strangers(windows, shares.stranger)
+        self.strangers = Strangers(windows, shares.stranger)
         self._ever = [0] * len(windows)
         self._told = [0] * len(windows)
         self._reports = Reports()
@@ -184,7 +184,7 @@ class Book:
     def granted(self, heard: Heard, write: bool, priority: Priority) -> Grant:
         """What the ledger gave; what becomes of it is told with the next question."""
         until = heard.asked_at + HOLD_S
-        self._strangers.count(priority, write, until)
+        self.strangers.count(priority, write, until)
         epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
 
         def sent(now: float) -> None:
@@ -194,7 +194,7 @@ class Book:
         if priority is Priority.STRANGER:
 
             def accepted(now: float) -> None:
-                self._strangers.accepted(write, until)
+                self.strangers.accepted(write, until)
                 self._reports.add(Report(epoch, held_ms, write, now, accepted=True))
 
             grant.on_accepted = accepted
@@ -233,10 +233,10 @@ class Book:
             least_s = self._own_wait_s(index, Priority.INTERACTIVE, now, shared_now)
             writes_only = self.windows[index].writes_only
             if priority is Priority.STRANGER and least_s <= 0:
-                own_s = self._strangers.hoped_s(own_s, now)
+                own_s = self.strangers.hoped_s(own_s, now)
             waits.append((own_s, (writes_only, least_s <= 0, False)))
             if priority is Priority.STRANGER:
-                part_s = self._strangers.wait_s(index, now, factor, self.processes)
+                part_s = self.strangers.wait_s(index, now, factor, self.processes)
                 waits.append((part_s, (writes_only, False, True)))
         longest, whose = max(sorted(waits, key=itemgetter(1)), key=itemgetter(0))
         if longest > 0:
@@ -249,10 +249,10 @@ class Book:
                 if self._takes_turns(index, priority, now)
             ]
         until = now + min(left_s)
-        self._strangers.count(priority, write, until)
+        self.strangers.count(priority, write, until)
         grant = self._granted_alone(applying, write, until, now)
         if priority is Priority.STRANGER:
-            grant.on_accepted = lambda _: self._strangers.accepted(write, until)
+            grant.on_accepted = lambda _: self.strangers.accepted(write, until)
         return Verdict(True, grant=grant)
 
     def least_wait_s(
@@ -313,7 +313,7 @@ class Book:
         if priority is not Priority.STRANGER:
             return share
         above = (most - share) // self.processes
-        return most if self._strangers.used(index, now) < above else share
+        return most if self.strangers.used(index, now) < above else share
 
     def _takes_turns(self, index: int, priority: Priority, now: float) -> bool:
         return self.windows[index].spaced or self._level(index, priority, now) < self.processes

@@ -97,11 +97,21 @@ def _nothing(_now: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """One window as last known: `used` of `limit.calls`, by all processes together."""
+    """One window as last known: `used` of `limit.calls`, by all processes together.
+
+    `levels`: by Priority, up to which use its calls go. `strangers_unheard`: there may be no room
+    for a STRANGER although its level says so, because of those of other processes.
+    """
 
     limit: Limit
     writes_only: bool
     used: int
+    levels: tuple[int, ...]
+    strangers_unheard: bool = False
+
+    def is_full(self, priority: Priority) -> bool:
+        """Whether one more call of this priority has to wait."""
+        return self.used >= self.levels[priority]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ import structlog
 from bff.clock import Clock
 from bff.errors import Overloaded
 from bff.nexudus.budget.book import Book
-from bff.nexudus.budget.contract import Grant, Priority, Spending, Standing, Urgency
+from bff.nexudus.budget.contract import Grant, Priority, Standing, Urgency
 from bff.nexudus.budget.conversation import Conversation
 from bff.nexudus.budget.ledger import Asking, Heard, Ledger
 from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
+from bff.nexudus.budget.standing import spendings
 from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
 from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for, passed_by
 
@@ -115,12 +116,8 @@ class SpaceBudget:
     def standing(self) -> Standing:
         """As this process knows it."""
         now = self._clock.monotonic()
-        used = self.book.used(now)
         return Standing(
-            windows=tuple(
-                Spending(window.limit, window.writes_only, count)
-                for window, count in zip(self.book.windows, used, strict=True)
-            ),
+            windows=spendings(self.book, now),
             paused_s=self.book.strictness.paused_s(now),
             factor=self.book.strictness.factor_at(now),
             stretch=self.book.strictness.stretch_at(now),

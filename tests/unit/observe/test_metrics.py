@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import timeit
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind
 from bff.observe.metrics import Metrics
 from bff.observe.shared_files import DIRECTORY
+from bff.observe.together import Together
 from tests.support.scraping import samples, total
 
 seconds = st.floats(0, 20) | st.sampled_from(LATENCY_BUCKETS_S)
@@ -169,6 +171,7 @@ def all_of(metrics):
 room(1)
 metrics = Metrics()
 all_of(metrics)
+assert metrics.answer_writer("/route-1", "acme", 200) is None
 room(2**18)
 for _ in range(100):
     metrics.settle()
@@ -205,3 +208,47 @@ def test_what_has_no_room_in_the_files_is_counted_by_its_process_until_it_has(
     assert total(scraped, "bff_requests_total") == float(own) == 300
     assert total(scraped, "bff_response_bytes_total") == 2_700
     assert total(scraped, "bff_request_seconds_count", route="/route-99") == 1
+
+
+_AT_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from bff.observe.metrics import Metrics
+
+metrics, series = Metrics(), ("/a", "acme", 200)
+metrics.request(*series, 0.1, 9)
+write = metrics.answer_writer(*series)
+again = metrics.answer_writer(*series)
+if sys.argv[1] == "lost":
+    [path] = Path(metrics._directory).glob("counter_*.db")
+    path.unlink()
+    write = metrics.answer_writer("/a", "acme", 304)
+for _ in range(3):
+    write(1)
+again(1)
+metrics.request(*series, 0.1, 9)
+if sys.argv[1] == "told":
+    metrics.requests(series, [0.1] * 4, 36, written=True)
+    print(metrics.render().decode(), "--", metrics.counted()["bff_requests", ("/a", "acme", "200")])
+    sys.exit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["told", "killed", "lost"])
+def test_what_is_written_at_once_is_counted_whatever_becomes_of_its_process(
+    tmp_path: Path, how: str
+) -> None:
+    env = {**os.environ, DIRECTORY: str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", _AT_ONCE, how],
+        env=env, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == (0 if how == "told" else -signal.SIGKILL), done.stderr
+    registry = CollectorRegistry()
+    registry.register(Together(tmp_path))
+    counted = total(samples(generate_latest(registry).decode()), "bff_requests_total")
+    assert counted == (0 if how == "lost" else 6)
+    if how == "told":
+        scraped, _, own = done.stdout.partition("--")
+        assert total(samples(scraped), "bff_requests_total") == float(own) == 6

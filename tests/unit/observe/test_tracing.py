@@ -7,6 +7,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 
@@ -170,8 +171,13 @@ async def test_an_end_waits_for_a_silent_receiver_only_so_long(
             pass
         began = time.monotonic()
         await tracer.aclose()
-        assert 0.2 <= time.monotonic() - began < 0.9
+        # Of the ten seconds that an export may take.
+        assert 0.2 <= time.monotonic() - began < 5
         await tracer.aclose()
+    # What could not be sent is told of from a thread, which must not do so into another test.
+    for thread in threading.enumerate():
+        if thread.name == "traces, flushed":
+            await asyncio.to_thread(thread.join)
 
 
 class Shaky(SpanExporter):

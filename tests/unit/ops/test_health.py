@@ -20,8 +20,8 @@ from bff.cache.memory import Memory
 from bff.cache.store import Store
 from bff.edge import exchange as exchanges
 from bff.ops import health
+from bff.ops.access.operators import Operator, Operators, Role
 from bff.ops.health import Health, Upstreams, counted
-from bff.ops.operators import Operator, Operators, Role
 from tests.support.fake_clock import FakeClock
 
 TOKEN = "operator-of-these-tests"

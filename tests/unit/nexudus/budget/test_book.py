@@ -202,11 +202,11 @@ def test_the_part_of_strangers_is_divided_and_what_the_ledger_gave_them_is_of_it
     mine.hear(heard, mine.tell(NOW), NOW, NOW)
     for priority in (Priority.STRANGER, Priority.STRANGER, Priority.FORWARDED):
         mine.granted(heard, False, priority)
-    assert mine._strangers.wait_s(1, NOW, 1.0, 1) == 0.0
+    assert mine.strangers.wait_s(1, NOW, 1.0, 1) == 0.0
     for processes, granted in ((1, 30), (4, 7), (40, 1)):
-        assert (mine._strangers.wait_s(0, NOW, 1.0, processes) > 0) is (granted <= 2)
-    assert mine._strangers.wait_s(0, NOW, 0.1, 2) > 0
-    assert mine._strangers.wait_s(0, NOW + 62.0, 0.1, 2) == 0.0
+        assert (mine.strangers.wait_s(0, NOW, 1.0, processes) > 0) is (granted <= 2)
+    assert mine.strangers.wait_s(0, NOW, 0.1, 2) > 0
+    assert mine.strangers.wait_s(0, NOW + 62.0, 0.1, 2) == 0.0
 
 
 def test_strangers_use_a_limit_up_once_accepted_and_stop_at_their_share_until_then() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from bff.configured import budget
@@ -21,6 +23,12 @@ def test_a_window_has_sixty_buckets_and_a_margin_of_a_hundredth_at_least() -> No
     assert MINUTE.keep_s() == pytest.approx(60.6)
     assert MINUTE.end(1_000.2) == 1_001.0
     assert MINUTE.end(1_001.0) == 1_002.0
+
+
+def test_calls_leave_with_their_bucket_and_more_than_there_are_never_do() -> None:
+    tally = Tally().plus(1_001.0, 2).plus(1_003.0, 1)
+    waits = [tally.wait_s(1_002.0, 60.0, leaving) for leaving in range(5)]
+    assert waits == [0.0, 59.0, 59.0, 61.0, math.inf]
 
 
 def test_spacing_has_no_buckets_and_can_be_stretched() -> None:

@@ -1,0 +1,1 @@
+"""What operators do: drop, pause, set, have explained."""

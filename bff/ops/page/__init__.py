@@ -1,0 +1,1 @@
+"""The operators' page: its pictures, its stream, and its files in `files/`."""

@@ -1,0 +1,1 @@
+"""From what processes said to what operators are shown: the hour, and whether it is well."""
