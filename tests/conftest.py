@@ -26,6 +26,31 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
+# What takes long by itself, mostly waiting: begun last, everything else would be over before it is.
+FIRST = (
+    "tests/fault/",
+    "tests/e2e/test_isolation_processes.py",
+    "tests/e2e/test_ops_page.py",
+    "tests/e2e/test_demo.py",
+)
+# Where many examples are tried of what the unit tests cover: uncovered, they take half the time.
+MANY = ("tests/property/",)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Files are spread over processes in the order of the collection."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long go first, and those that try much are not measured."""
+    for item in items:
+        if item.nodeid.startswith(MANY):
+            item.add_marker("no_cover")
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+
+
 def pytest_collection_finish() -> None:
     """What is there by now stays: to look through all of it for garbage would take a quarter of a
     second each time, in the middle of whatever is measured."""

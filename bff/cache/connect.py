@@ -16,14 +16,16 @@ EMBEDDED_URL = "embedded://"
 CONNECT_TIMEOUT_S = 2.0
 """Callers wait less (`RemoteStore`): many connections at once may take a busy machine its time."""
 HUNG_S = 5.0
-"""A connection that is silent for so long in the middle of an answer is given up."""
+"""A connection that is silent for so long, though something was asked, is given up."""
 POOL_SIZE = 64
 
 
 def connect(url: str) -> Redis:
     """A client for commands. Nothing is sent yet; failures surface at the first command.
 
-    No retries of redis-py's own: a store that fails is gone around, not waited for.
+    No retries of redis-py's own: a store that fails is gone around, not waited for. Whoever asks
+    gives up a hung connection by cancelling the command (`RemoteStore`): redis-py would take a task
+    and two timers for each command to find that out.
     """
     scheme = url.partition("://")[0]
     if scheme == "embedded":
@@ -34,7 +36,7 @@ def connect(url: str) -> Redis:
         return _sentinel(url)
     if scheme == "redis+cluster":
         return cast(Redis, _cluster(url))
-    return Redis.from_url(url, max_connections=POOL_SIZE, **_options())
+    return Redis.from_url(url, max_connections=POOL_SIZE, **_options(hung_s=None))
 
 
 def connect_for_messages(url: str) -> Redis:
@@ -45,10 +47,10 @@ def connect_for_messages(url: str) -> Redis:
     return connect(url)
 
 
-def _options() -> dict[str, Any]:
+def _options(hung_s: float | None = HUNG_S) -> dict[str, Any]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
-        "socket_timeout": HUNG_S,
+        "socket_timeout": hung_s,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
         # With them on, which they are by default, redis-py does not look whether a pooled
@@ -65,7 +67,7 @@ def _cluster(url: str) -> RedisCluster:
         username=username,
         password=password,
         max_connections=POOL_SIZE,
-        **_options(),
+        **_options(hung_s=None),
     )
 
 
@@ -74,7 +76,7 @@ def _sentinel(url: str) -> Redis:
     username, password, addresses = _authority(url, 26379)
     service, _, db = urlsplit(url).path.strip("/").partition("/")
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        addresses, sentinel_kwargs=_options(), **_options()
+        addresses, sentinel_kwargs=_options(), **_options(hung_s=None)
     )
     primary: Redis = sentinel.master_for(
         service,

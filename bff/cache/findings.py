@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bff.cache import tags as tagging
 from bff.cache.entry import Entry, Proof
-from bff.cache.keys import Address
+from bff.cache.keys import Address, Scope
 
 
 class Tier(enum.Enum):
@@ -55,7 +57,8 @@ class Kept(enum.Enum):
     """Where a fetched document was kept."""
 
     EVERYWHERE = "everywhere"
-    """Or perhaps so: whether the shared store took it was not heard. It is to be looked for."""
+    UNHEARD = "unheard"
+    """Here, and perhaps everywhere: whether the shared store took it was not heard."""
     HERE = "here"
     """The shared store has not taken it, so other processes look for it in vain."""
     NOWHERE = "nowhere"
@@ -82,9 +85,35 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a request found `at` one moment for questions of which it had yet to ask some.
+
+    Of one space; monotonic seconds. It is good for a moment, and while nothing is dropped here.
+    """
+
+    found: Mapping[Want, Found | None]
+    ticket: Ticket
+    at: float
+
+    def of(self, wants: Sequence[Want]) -> Findings | None:
+        """The answers to one question, unless some of it was not among them."""
+        if any(want not in self.found for want in wants):
+            return None
+        return Findings(self.ticket, tuple(self.found[want] for want in wants))
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
     """A fetched document to keep for `keep_s` seconds."""
 
     want: Want
     value: Entry | Proof
     tags: tuple[str, ...]
+
+    def dropped_by(self) -> frozenset[tuple[str, str]]:
+        """All tags that drop it, its container's among them, with its space."""
+        container = self.want.address.container
+        tags = {*self.tags, container.label}
+        if container.scope is Scope.TOKEN and isinstance(self.value, Proof):
+            tags.add(tagging.proof(container.ident))
+        return frozenset((container.space, tag) for tag in tags)

@@ -13,7 +13,7 @@ import structlog
 from bff.cache import patience
 from bff.cache.keys import Container
 from bff.cache.patience import Allowance, OutOfPatience, Unanswered
-from bff.cache.store import Invalidated, Loaded, Put, Refused, Store
+from bff.cache.store import Invalidated, Loaded, Put, Refused, Release, Store
 from bff.cache.tasks import end
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
@@ -73,10 +73,17 @@ class GuardedStore:
         return await self._ask("load", lambda: self.inner.load(space, wants))
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
         return await self._tell(
-            "save", lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s)
+            "save",
+            lambda: self.inner.save(container, puts, stamp=stamp, ttl_s=ttl_s, release=release),
         )
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:

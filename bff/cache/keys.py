@@ -7,6 +7,7 @@ that a cluster keeps them on one node and a script may touch several.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
 import re
@@ -55,11 +56,11 @@ class Container:
     space: str
     scope: Scope
     ident: str
+    label: str = dataclasses.field(init=False, repr=False, compare=False)
+    """The name within its space, also the tag that drops it whole."""
 
-    @property
-    def label(self) -> str:
-        """The name within its space, also the tag that drops it whole."""
-        return f"{self.scope.value}:{escape(self.ident)}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.scope.value}:{escape(self.ident)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +71,16 @@ class Address:
     resource: str
     ident: str
     variant: str
+    field: str = dataclasses.field(init=False, repr=False, compare=False)
+    """The field within the container."""
+    text: str = dataclasses.field(init=False, repr=False, compare=False)
+    """The whole address as one text; equal texts mean equal addresses."""
 
-    @property
-    def field(self) -> str:
-        """The field within the container."""
-        return f"{escape(self.resource)}|{escape(self.ident)}|{escape(self.variant)}"
-
-    @property
-    def text(self) -> str:
-        """The whole address as one text; equal texts mean equal addresses."""
-        return f"{escape(self.container.space)}|{self.container.label}|{self.field}"
+    def __post_init__(self) -> None:
+        place = f"{escape(self.resource)}|{escape(self.ident)}|{escape(self.variant)}"
+        text = f"{escape(self.container.space)}|{self.container.label}|{place}"
+        object.__setattr__(self, "field", place)
+        object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class KeySpace:
 
     def base(self, space: str) -> str:
         """What every name of this space starts with."""
-        return f"{self.prefix}:{LAYOUT}:{{{escape(space)}}}:"
+        return _base(self.prefix, space)
 
     def container(self, container: Container) -> str:
         """Name of a container's hash."""
@@ -99,3 +100,8 @@ class KeySpace:
     def inbox(self, process: str) -> str:
         """Channel of one process; of no space, so that peers that serve other spaces know it."""
         return f"{self.prefix}:{LAYOUT}:to:{escape(process)}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _base(prefix: str, space: str) -> str:
+    return f"{prefix}:{LAYOUT}:{{{escape(space)}}}:"

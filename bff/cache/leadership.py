@@ -9,117 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import orjson
 
 from bff.cache import patience
 from bff.cache.bus import RedisBus
-from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared, decode, encode
+from bff.cache.endings import Ending, Nothing, Stored, Unshared, decode, encode
+from bff.cache.keys import Address
+from bff.cache.lead import USUAL, Lead, Lock, Tenure, Told
 from bff.cache.remote import script
-from bff.cache.store import Refused, Store
+from bff.cache.store import Refused, Release, Store
 from bff.cache.tasks import end
 from bff.cache.waits import ANYBODY, Wait, Waits
 from bff.clock import Clock
-from bff.errors import StoreUnavailable, UpstreamError
+from bff.errors import StoreUnavailable
 
-RENEW_S = 0.6
-LEASE_S = 2.0
 DEAF_S = 0.1
 """Longest wait while it may not be heard that a flight has ended."""
 CLOSING_S = 0.2
 """How long an orderly end tries to tell the others."""
 LOST, AWAITED = 0, 2
 """Answers of `renew.lua`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tenure:
-    """Seconds for which a leader is believed to live, and between two signs of its life."""
-
-    lease_s: float = LEASE_S
-    renew_s: float = RENEW_S
-
-    def __post_init__(self) -> None:
-        if not 0 < self.renew_s <= self.lease_s / 2:
-            raise ValueError("a lease outlives one renewal that gets lost")
-
-
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """What a flight is shared by. `key`: the address, `label`: its container's.
-
-    `stamp`: of the look in the store that found nothing; None if the store could not be asked.
-    """
-
-    space: str
-    key: str
-    label: str
-    stamp: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """Another flight has ended, or nothing was heard for too long (Nothing): look, then claim.
-
-    `stored_by`: the owner of the lock under which a document was stored.
-    """
-
-    ending: Ending
-    stored_by: str = ""
-
-
-class Lead:
-    """The call is this flight's to make: within `with lead:`, whose end releases the lock.
-
-    Set `ending` to Stored() once it is, to Unshared() for an answer that is not for others; an
-    UpstreamError that leaves the block becomes Failed. A failure is told to nobody unless somebody
-    waited for the flight (`urgent`). `unheard`: the claim was sent, but not answered.
-    """
-
-    def __init__(self, lock: Lock, owner: str, *, urgent: bool) -> None:
-        self.lock = lock
-        self.owner = owner
-        self.ending: Ending = Nothing()
-        self.unheard = False
-        self.on_end: Callable[[Lead], None] = lambda _lead: None
-        self._urgent = urgent
-        self._on_urgent: Callable[[], None] = lambda: None
-
-    @property
-    def urgent(self) -> bool:
-        """Whether somebody waits for it, here or in another process."""
-        return self._urgent
-
-    def hurry(self) -> None:
-        """Somebody waits for it now."""
-        if not self._urgent:
-            self._urgent = True
-            self._on_urgent()
-
-    def when_urgent(self, callback: Callable[[], None]) -> None:
-        """Call it as soon as somebody waits, which may be at once."""
-        self._on_urgent = callback
-        if self._urgent:
-            callback()
-
-    def __enter__(self) -> Lead:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(self.ending, Nothing) and isinstance(error, UpstreamError):
-            self.ending = Failed.of(error)
-        if isinstance(self.ending, Failed) and not self._urgent:
-            self.ending = Nothing()
-        self.on_end(self)
 
 
 class Leadership(Protocol):
@@ -132,6 +45,19 @@ class Leadership(Protocol):
 
         Waits `within_s` at most. `urgent`: somebody waits for this flight. `after`: what this
         flight was told last, and has looked for since.
+        """
+        ...
+
+    @property
+    def seizes(self) -> bool:
+        """Whether there is anything to be had by `seize`."""
+        ...
+
+    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+        """Lead at once, without a look before; `lead.lock.stamp` is for its call.
+
+        None where another flight leads, or has, or where anything is kept under `stored`, good or
+        not: it is to be looked for. Never raises for the store.
         """
         ...
 
@@ -148,6 +74,13 @@ class LocalLeadership:
     ) -> Lead | Told:
         return Lead(lock, "", urgent=urgent)
 
+    @property
+    def seizes(self) -> bool:
+        return False
+
+    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+        return None
+
     async def aclose(self) -> None:
         """Nothing to give up."""
 
@@ -155,15 +88,14 @@ class LocalLeadership:
 class RedisLeadership:
     """Locks in the store of each space; `bus` is where this process is told of endings."""
 
-    def __init__(
-        self, store: Store, bus: RedisBus, clock: Clock, tenure: Tenure = Tenure()
-    ) -> None:
+    def __init__(self, store: Store, bus: RedisBus, clock: Clock, tenure: Tenure = USUAL) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
         self._tenure = tenure
         self._lease_ms = int(tenure.lease_s * 1000)
-        self._scripts = {name: script(name) for name in ("claim", "renew", "release")}
+        self._scripts = {name: script(name) for name in ("claim", "seize", "renew")}
+        self._scripts["release"] = script("unlock", "release")
         self._numbers = itertools.count()
         self._waits = Waits()
         self._leads: dict[str, Lead] = {}
@@ -176,7 +108,7 @@ class RedisLeadership:
     async def claim(
         self, lock: Lock, *, within_s: float, urgent: bool = True, after: Told | None = None
     ) -> Lead | Told:
-        lead = Lead(lock, f"{self._bus.inbox}#{next(self._numbers)}", urgent=urgent)
+        lead = Lead(lock, self._owner(), urgent=urgent)
         unshared = after is not None and isinstance(after.ending, Unshared)
         if lock.stamp is None or unshared or self._closed:
             return lead
@@ -190,6 +122,22 @@ class RedisLeadership:
                     return Told(Stored(), holder.decode())
                 case _:
                     return self._lead(lead)
+
+    @property
+    def seizes(self) -> bool:
+        return self._bus.trusted and not self._closed
+
+    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+        lead = Lead(lock, self._owner(), urgent=True)
+        names = [_name(lock), "clock", _gone(lead), *(each.container.label for each in stored)]
+        args: list[str | bytes | int] = [lead.owner, self._lease_ms, self._bus.inbox]
+        match await self._sent(lead, "seize", names, [*args, *(each.field for each in stored)]):
+            case [bytes(stamp)]:
+                lead.lock = replace(lock, stamp=int(stamp))
+                return self._lead(lead)
+            case _ if lead.unheard:
+                self._ended(lead)
+        return None
 
     async def aclose(self) -> None:
         """Flights that still go on are given up: others need not wait for their leases."""
@@ -209,8 +157,14 @@ class RedisLeadership:
         args += [int(lead.urgent), after.stored_by if after else "", overtaken]
         args.append(_message(lock, {"hurry": True}))
         names = [_name(lock), "clock", f"f:{lock.label}", _gone(lead)]
+        return await self._sent(lead, "claim", names, args)
+
+    async def _sent(
+        self, lead: Lead, name: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[object]:
+        """The answer to a script that may take the lock; empty where there was none."""
         try:
-            return await self._store.run(lock.space, self._scripts["claim"], names, args)
+            return await self._store.run(lead.lock.space, self._scripts[name], names, args)
         except Refused:
             return []
         except StoreUnavailable:
@@ -235,11 +189,16 @@ class RedisLeadership:
             ending = Nothing()
         return Told(ending, holder if isinstance(ending, Stored) else "")
 
+    def _owner(self) -> str:
+        return f"{self._bus.inbox}#{next(self._numbers)}"
+
     def _lead(self, lead: Lead) -> Lead:
         if self._closed:
             return lead
         lead.on_end = self._ended
         self._leads[lead.owner] = lead
+        if not lead.unheard:
+            lead.farewell = self._farewell(lead, Stored())
         if self._renewal is None or self._renewal.done():
             with patience.unlimited():
                 self._renewal = asyncio.create_task(self._renew(), name="flight leases")
@@ -249,17 +208,21 @@ class RedisLeadership:
         """Its own callers do not wait until the others have been told."""
         self._leads.pop(lead.owner, None)
         lead.on_end = lambda _lead: None
-        if not self._closed:
+        if not self._closed and not lead.released:
             with patience.unlimited():
                 task = asyncio.create_task(self._release(lead), name="flight release")
             self._releases.add(task)
             task.add_done_callback(self._releases.discard)
 
+    def _farewell(self, lead: Lead, ending: Ending) -> Release:
+        message = _message(lead.lock, {"owner": lead.owner, **encode(ending)})
+        known_ms = self._lease_ms if isinstance(ending, Stored) else 0
+        return Release(_name(lead.lock), lead.owner, message, known_ms)
+
     async def _release(self, lead: Lead) -> None:
-        message = _message(lead.lock, {"owner": lead.owner, **encode(lead.ending)})
-        landed_ms = self._lease_ms if isinstance(lead.ending, Stored) else 0
-        names = [_name(lead.lock), _gone(lead)]
-        args: list[str | bytes | int] = [lead.owner, message, landed_ms]
+        last = self._farewell(lead, lead.ending)
+        names = [last.lock, _gone(lead)]
+        args: list[str | bytes | int] = [last.owner, last.message, last.known_ms]
         args.append(self._lease_ms if lead.unheard else 0)
         with contextlib.suppress(StoreUnavailable):  # then the lease ends by itself
             await self._store.run(lead.lock.space, self._scripts["release"], names, args)

@@ -67,7 +67,7 @@ class Memory:
         self.on_evicted: Callable[[], None] = _nothing
         self.names: dict[bytes, object] = {}
         self._items: OrderedDict[Hashable, Held] = OrderedDict()
-        self._named: dict[Hashable, list[tuple[bytes, int]]] = {}
+        self._named: dict[Hashable, tuple[tuple[bytes, int], ...]] = {}
         self._items_bytes = 0
         # Items that are made of the same documents carry the same tags: those are kept, and found
         # under each of them, once for all of these items.
@@ -141,7 +141,7 @@ class Memory:
         if key not in self._items or not name or name in self.names:
             return False
         self.names[name] = value
-        self._named.setdefault(key, []).append((name, cost))
+        self._named[key] = (*self._named.get(key, ()), (name, cost))
         self._items_bytes += cost
         self._items.move_to_end(key)
         self._make_room()

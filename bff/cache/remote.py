@@ -17,8 +17,9 @@ from redis.exceptions import ResponseError
 
 from bff.cache import patience
 from bff.cache import tags as tagging
+from bff.cache.connect import HUNG_S
 from bff.cache.keys import Container, KeySpace, escape
-from bff.cache.store import Invalidated, Loaded, Put, Raw, Refused, header
+from bff.cache.store import Invalidated, Loaded, Put, Raw, Refused, Release, header
 from bff.cache.tasks import end
 from bff.errors import StoreUnavailable
 
@@ -41,9 +42,10 @@ GENERATION = "g:"
 PROOF_FIELD = escape(tagging.PROOF_RESOURCE) + "||"
 
 
-def script(name: str) -> str:
-    """Text of one of the Lua scripts beside this module."""
-    return (resources.files("bff.cache") / "scripts" / f"{name}.lua").read_text()
+def script(*names: str) -> str:
+    """Text of Lua scripts beside this module: one, after those whose functions it calls."""
+    folder = resources.files("bff.cache") / "scripts"
+    return "\n".join((folder / f"{name}.lua").read_text() for name in names)
 
 
 @dataclass(slots=True)
@@ -62,24 +64,31 @@ class RemoteStore:
     """A `Store` on a redis-py asyncio client. `process` names this process to its peers.
 
     A caller waits `timeout_s` at most, less within a request that has less patience left. The
-    command itself runs to its own end: a connection is never given up in the middle of an answer,
-    and one that is slow to open serves the next caller. What is loaded in one turn of the event
-    loop is one command.
+    command itself runs to its own end, for `hung_s` more at most: it is then cancelled, and its
+    connection ends with it. One that is slow to open serves the next caller. What is loaded in one
+    turn of the event loop is one command.
     """
 
     def __init__(
-        self, client: Redis, keyspace: KeySpace, *, process: str, timeout_s: float = 0.05
+        self,
+        client: Redis,
+        keyspace: KeySpace,
+        *,
+        process: str,
+        timeout_s: float = 0.05,
+        hung_s: float = HUNG_S,
     ) -> None:
         self.client = client
         self.keyspace = keyspace
         self.process = process
         self._timeout_s = timeout_s
+        self._hung_s = hung_s
         self._running: set[asyncio.Future[Any]] = set()
         self._gathering: dict[str, _Loads] = {}
         self._others: dict[str, AsyncScript] = {}
         self._renewed = False
         self._load = client.register_script(script("load"))
-        self._save = client.register_script(script("save"))
+        self._save = client.register_script(script("unlock", "save"))
         self._invalidate = client.register_script(script("invalidate"))
 
     def bus_channel(self, space: str) -> str:
@@ -103,7 +112,13 @@ class RemoteStore:
         return Loaded(int(stamp), tuple(map(parse, answers[first : first + len(wants)])))
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
         base = self.keyspace.base(container.space)
         tags = sorted({tag for put in puts for tag in put.tags})
@@ -114,6 +129,11 @@ class RemoteStore:
         ]
         ttl_ms = max(0, int(ttl_s * 1000))
         args: list[str | bytes | int] = [GENERATION, stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
+        if release is None:
+            args += ["", "", 0]
+        else:
+            keys.append(base + release.lock)
+            args += [release.owner, release.message, release.known_ms]
         for put in puts:
             args += [put.field, header(stamp, put.tags) + put.sealed]
         return bool(await self._answer(self._save(keys, args)))
@@ -195,7 +215,11 @@ class RemoteStore:
 
     async def _heard(self, running: asyncio.Future[T]) -> T:
         """The one seam between redis-py's failures and ours."""
-        await patience.wait(running, self._timeout_s)
+        try:
+            await patience.wait(running, self._timeout_s)
+        finally:
+            if not running.done():  # whoever waits for it has a bound, but nobody may
+                asyncio.get_running_loop().call_later(self._hung_s, running.cancel)
         if running.cancelled():
             raise StoreUnavailable("closed")
         error = running.exception()

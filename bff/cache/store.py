@@ -51,6 +51,19 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """The end of a flight, told together with what it has stored: `lock` is a name of its space.
+
+    `message` goes to all who wait for `owner`; that it stored something is known for `known_ms`.
+    """
+
+    lock: str
+    owner: str
+    message: bytes
+    known_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invalidated:
     """`peers`: processes that may hold copies and will acknowledge `message_id`."""
 
@@ -85,9 +98,18 @@ class Store(Protocol):
         ...
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
-        """Save unless something they depend on was invalidated since `stamp`; says whether."""
+        """Save unless something they depend on was invalidated since `stamp`; says whether.
+
+        `release` comes with it: if nothing is saved, nothing is released.
+        """
         ...
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:

@@ -11,8 +11,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bff.cache.keys import escape
 
 PROOF_RESOURCE = "proof"
@@ -49,8 +47,3 @@ def resource(name: str) -> str:
 def is_generation(tag: str) -> bool:
     """Whether the tag has a stored generation (`u`, `c`, `r`); token tags drop containers."""
     return tag.startswith(("u:", "c:", "r:"))
-
-
-def of_token(digests: Iterable[str]) -> frozenset[str]:
-    """The tags that drop everything of one token, under every secret in use."""
-    return frozenset(token(digest) for digest in digests)

@@ -16,13 +16,12 @@ from bff.cache import tags as tagging
 from bff.cache.bus import Bus
 from bff.cache.entry import Entry, Proof, pack, unpack
 from bff.cache.envelope import Binding, Sealer
-from bff.cache.findings import Fill, Findings, Found, Kept, Ticket, Tier, Want
-from bff.cache.glance import Glance
+from bff.cache.findings import Fill, Findings, Found, Kept, Seen, Ticket, Tier, Want
 from bff.cache.guarded import GuardedStore
-from bff.cache.keys import Address, Scope
+from bff.cache.keys import Address
 from bff.cache.memory import Held, Memory
 from bff.cache.patience import OutOfPatience
-from bff.cache.store import Put, Raw, Refused, header
+from bff.cache.store import Put, Raw, Refused, Release, header
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreUnavailable
 
@@ -30,8 +29,8 @@ __all__ = [
     "Fill",
     "Findings",
     "Found",
-    "Glance",
     "Kept",
+    "Seen",
     "Ticket",
     "Tier",
     "TieredCache",
@@ -40,10 +39,10 @@ __all__ = [
 
 log = structlog.get_logger("bff.cache")
 
+SEEN_S = 0.5
+"""How long a request goes by what it has seen; another process may store something newer."""
 ISOLATED_MAX_AGE_S = 5.0
 """Cap on in-process entries while others' invalidations cannot be heard."""
-WANT_BYTES = 400
-"""What a want takes that is remembered, beside its names."""
 
 
 class TieredCache:
@@ -80,6 +79,11 @@ class TieredCache:
         assert self.bus is not None
         return self.bus.trusted or not self.store.available
 
+    @property
+    def keeps_copies(self) -> bool:
+        """Whether there is any room in process: with none, whatever is found is found once."""
+        return self.memory.max_bytes > 0
+
     def hold(
         self,
         value: object,
@@ -105,21 +109,39 @@ class TieredCache:
             return 0.0  # an invalidation could be missed before the tier is used again
         return min(self._max_age_s, ISOLATED_MAX_AGE_S)
 
-    async def find(
-        self, space: str, wants: Sequence[Want], glance: Glance | None = None
-    ) -> Findings:
+    async def find(self, space: str, wants: Sequence[Want], seen: Seen | None = None) -> Findings:
         """What is held for each want. Never raises: a store that fails holds nothing.
 
-        `glance`: of one request, whose next question may be answered together with this one.
+        `seen`: just before, by the same request, which is then not asked for again.
         """
-        ticket = self.memory.ticket()
-        found = self._copies(wants)
+        ticket, found = self.memory.ticket(), self._copies(wants)
         missing = tuple(want for want, held in zip(wants, found, strict=True) if held is None)
         if not missing:
             return Findings(Ticket(ticket, None), tuple(found))
-        stored = await self._asked(space, missing, ticket, glance)
+        stored = seen.of(missing) if seen is not None and self.holds(seen) else None
+        if stored is None:
+            assert self.bus is not None
+            ask = self._together if self.bus.trusted else self._alone
+            stored = await ask(space, missing, ticket)
         rest = iter(stored.values)
         return Findings(stored.ticket, tuple(next(rest) if h is None else h for h in found))
+
+    async def survey(self, space: str, wants: Sequence[Want]) -> Seen:
+        """What is held for several questions of one request, asked as one."""
+        assert self.bus is not None
+        at = self._clock.monotonic()
+        if not self.bus.trusted:  # it could not be told whether it still holds
+            return Seen({}, self.unstamped(), at)
+        findings = await self.find(space, wants)
+        failed = findings.ticket.stamp is None and not all(map(_is_here, findings.values))
+        found = {} if failed else dict(zip(wants, findings.values, strict=True))
+        return Seen(found, findings.ticket, at)
+
+    def holds(self, seen: Seen) -> bool:
+        """Whether it was just now, an invalidation since would have been heard, and none was."""
+        assert self.bus is not None
+        until, was_dropped = seen.at + SEEN_S, seen.ticket.memory != self.memory.ticket()
+        return self._clock.monotonic() < until and not was_dropped and self.bus.trusted
 
     def held(self, want: Want) -> Found | None:
         """The copy in process, if it may be served."""
@@ -134,40 +156,6 @@ class TieredCache:
     async def look(self, space: str, wants: Sequence[Want]) -> Findings:
         """As `find`, past what this process holds: another may have stored something newer."""
         return await self._alone(space, tuple(wants), self.memory.ticket())
-
-    async def _asked(
-        self, space: str, wants: tuple[Want, ...], ticket: int, glance: Glance | None
-    ) -> Findings:
-        assert self.bus is not None
-        known = None if glance is None else glance.take(wants, ticket)
-        if not self.bus.trusted:
-            return await self._alone(space, wants, ticket)
-        if known is not None:
-            return known
-        if glance is None:
-            return await self._together(space, wants, ticket)
-        self._followed(glance, wants)
-        ahead = tuple(want for want in self._ahead_of(wants[0]) if want not in wants)
-        stored = await self._together(space, wants + ahead, ticket)
-        glance.give(wants[0], ahead, stored)
-        return stored
-
-    def _followed(self, glance: Glance, wants: tuple[Want, ...]) -> None:
-        """Remember what one request wanted after what. It is a hint, like all that is kept here."""
-        if glance.after is None:
-            return
-        container = glance.after.address.container
-        cost = sum(WANT_BYTES + 2 * len(want.key) for want in wants)
-        held = Held(wants, cost, math.inf, frozenset({(container.space, container.label)}))
-        self.memory.put(_next(glance.after), held, self.memory.ticket())
-
-    def _ahead_of(self, want: Want) -> tuple[Want, ...]:
-        """What was wanted after it the last time, and is not here."""
-        wants = self.memory.get(_next(want), self._clock.monotonic())
-        if not isinstance(wants, tuple):
-            return ()
-        found = zip(wants, self._copies(wants), strict=True)
-        return tuple(want for want, copy in found if copy is None)
 
     async def _alone(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
         try:
@@ -226,26 +214,46 @@ class TieredCache:
         except StoreUnavailable:
             return Ticket(memory, None)
 
-    async def keep(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> Kept:
-        """Keep documents of one container in both tiers, in process only if need be."""
-        container = fills[0].want.address.container
-        if any(self.memory.overtaken(_scoped(fill), ticket.memory) for fill in fills):
+    async def keep(
+        self,
+        ticket: Ticket,
+        fills: Sequence[Fill],
+        keep_s: float,
+        release: Release | None = None,
+    ) -> Kept:
+        """Keep documents of one container in both tiers, in process only if need be.
+
+        `release`: of the flight that brought them, which has come with them if EVERYWHERE.
+        """
+        if any(self.memory.overtaken(fill.dropped_by(), ticket.memory) for fill in fills):
             return Kept.NOWHERE
-        shared = ticket.stamp is not None
+        kept = Kept.HERE
         if ticket.stamp is not None:
-            try:
-                puts = [self._put(fill, ticket.stamp) for fill in fills]
-                saved = await self.store.save(container, puts, stamp=ticket.stamp, ttl_s=keep_s)
-            except (EnvelopeError, Refused):
-                saved, shared = True, False
-            except StoreUnavailable:
-                saved = True  # unknown; in process the drops of this process still decide
-            if not saved:
-                return Kept.NOWHERE
-        kept = [self.memory.put(f.want.key, self._held(f), ticket.memory) for f in fills]
-        if not all(kept):
-            return Kept.NOWHERE
-        return Kept.EVERYWHERE if shared else Kept.HERE
+            kept = await self._shared(ticket.stamp, fills, keep_s, release)
+            if kept is Kept.NOWHERE:
+                return kept
+        put = [self.memory.put(f.want.key, self._held(f), ticket.memory) for f in fills]
+        if all(put):
+            return kept
+        overtaken = any(self.memory.overtaken(f.dropped_by(), ticket.memory) for f in fills)
+        return Kept.NOWHERE if overtaken or kept is Kept.HERE else kept
+
+    async def _shared(
+        self, stamp: int, fills: Sequence[Fill], keep_s: float, release: Release | None
+    ) -> Kept:
+        """Whether the shared store keeps them. Where that is not known, the drops of this process
+        still decide about its own copies."""
+        container = fills[0].want.address.container
+        try:
+            puts = [self._put(fill, stamp) for fill in fills]
+            saved = await self.store.save(
+                container, puts, stamp=stamp, ttl_s=keep_s, release=release
+            )
+        except (EnvelopeError, Refused):
+            return Kept.HERE
+        except StoreUnavailable:
+            return Kept.UNHEARD
+        return Kept.EVERYWHERE if saved else Kept.NOWHERE
 
     def _stand_ins(self, wants: Sequence[Want], ticket: int) -> Findings:
         return Findings(Ticket(ticket, None), tuple(self._standing_in(want) for want in wants))
@@ -273,6 +281,8 @@ class TieredCache:
             copy = self.held(want)
             if copy is not None and copy.value.moment > opened.moment:
                 return copy
+            if not self.keeps_copies:
+                return Found(opened, Tier.L2, self._clock.monotonic() + self._cap_s())
             value, held = opened, self._held(Fill(want, opened, raw.tags), seal)
         self.memory.put(want.key, held, ticket)
         return Found(value, Tier.L2, held.expires)
@@ -280,7 +290,7 @@ class TieredCache:
     def _held(self, fill: Fill, seal: bytes | None = None) -> Held:
         cost = len(fill.value.body) if isinstance(fill.value, Entry) else 128
         cost += len(fill.want.key) + len(seal or b"")
-        return self._lasting(fill.value, cost, _scoped(fill), seal)
+        return self._lasting(fill.value, cost, fill.dropped_by(), seal)
 
     def _lasting(
         self, value: object, cost: int, tags: frozenset[tuple[str, str]], seal: bytes | None
@@ -314,14 +324,5 @@ def _copy(held: Held | None) -> Found | None:
     return Found(held.value, Tier.L1, held.expires)
 
 
-def _next(want: Want) -> tuple[str, str]:
-    return "after", want.key
-
-
-def _scoped(fill: Fill) -> frozenset[tuple[str, str]]:
-    """All tags that drop a document, its container's among them, with its space."""
-    container = fill.want.address.container
-    tags = {*fill.tags, container.label}
-    if container.scope is Scope.TOKEN and isinstance(fill.value, Proof):
-        tags.add(tagging.proof(container.ident))
-    return frozenset((container.space, tag) for tag in tags)
+def _is_here(found: Found | None) -> bool:
+    return found is not None and not found.stands_in

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from bff.edge.access_log import AccessLog, Line
@@ -14,6 +15,33 @@ from bff.observe.metrics import Metrics
 from bff.session.reading import Reading
 
 _NOBODY: Final[Writers] = {200: None, 304: None}
+
+
+@dataclass(slots=True)
+class _Sums:
+    """Of answers that count alike: the seconds that those took that were sent whole, and those that
+    were a 304; bytes sent, left out by shapes, spared by encodings, and spared by 304s."""
+
+    whole: list[float] = field(default_factory=list)
+    bare: list[float] = field(default_factory=list)
+    sent: int = 0
+    left_out: int = 0
+    compressed: int = 0
+    unsent: int = 0
+
+    def add(self, hot: Hot, served: Sequence[Served]) -> int:
+        """One answer; returns how many times it was sent whole."""
+        finished, size = hot.finished, len(hot.finished.body)
+        took = [took_s for _, took_s, _, _, modified in served if modified]
+        uses = len(took)
+        self.whole += took
+        self.sent += size * uses
+        self.left_out += max(0, finished.left_out) * uses
+        self.compressed += max(0, finished.whole - size) * uses
+        if uses < len(served):
+            self.bare += [took_s for _, took_s, _, _, modified in served if not modified]
+            self.unsent += size * (len(served) - uses)
+        return uses
 
 
 class Accounts:
@@ -49,29 +77,36 @@ class Accounts:
         """Of answers made of these readings; `finished`: before they were asked for."""
         return self._counters.of(key.space, key.route, readings, finished=finished)
 
-    def report(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Several requests that were answered with one finished answer."""
-        finished, key = hot.finished, hot.key
-        size, whole = len(finished.body), [one for one in served if one.modified]
-        bare = [one for one in served if not one.modified]
-        finished.counts.hit(len(served))
-        for status, among, sent in ((200, whole, size), (304, bare, 0)):
-            if among:
-                series, took = (key.route, key.space, status), [one.took_s for one in among]
-                written = hot.setting.writers[status] is not None
-                self._metrics.requests(series, took, sent * len(among), written=written)
-        if whole:
-            finished.counts.sent(finished.left_out, finished.whole - size, len(whole))
-            if hot.shape:
-                self.on_shaped(key.space, hot.shape, finished.whole, finished.left_out, len(whole))
-        if bare:
-            finished.counts.unmodified(size, len(bare))
-        self.on_served(hot, served)
+    def report(self, by_answer: Mapping[Hot, Sequence[Served]]) -> None:
+        """The requests that each answer was given to. What counts alike is counted together."""
+        alike: dict[tuple[Counts, bool], _Sums] = {}
+        for hot, served in by_answer.items():
+            written = hot.setting.writers[200] is not None
+            sums = alike.setdefault((hot.finished.counts, written), _Sums())
+            uses = sums.add(hot, served)
+            if uses and hot.shape:
+                finished = hot.finished
+                self.on_shaped(hot.key.space, hot.shape, finished.whole, finished.left_out, uses)
+            self.on_served(hot, served)
+        for (counts, written), sums in alike.items():
+            self._count(counts, sums, written=written)
+
+    def _count(self, counts: Counts, sums: _Sums, *, written: bool) -> None:
+        counts.hit(len(sums.whole) + len(sums.bare))
+        for status, took, sent in ((200, sums.whole, sums.sent), (304, sums.bare, 0)):
+            if took:
+                series = (counts.route, counts.space, status)
+                self._metrics.requests(series, took, sent, written=written)
+        counts.sent(sums.left_out, sums.compressed)
+        if sums.bare:
+            counts.unmodified(sums.unsent, len(sums.bare))
+
+    def is_telling(self) -> bool:
+        """Whether lines are written, each of which takes as long as to count a hundred."""
+        return self._log.is_on
 
     def tell(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Write a line for each of them, where lines are written."""
-        if not self._log.is_on:
-            return
+        """Write a line for each of them."""
         # A log that takes no line costs the lines, and nobody's answer or count.
         with contextlib.suppress(OSError):
             for one in served:
@@ -79,8 +114,8 @@ class Accounts:
 
 
 def _line(hot: Hot, one: Served) -> Line:
-    key, size = hot.key, len(hot.finished.body)
+    key, (_, took_s, request_id, trace_id, modified) = hot.key, one
     return Line(
-        "GET", key.route, key.space, 200 if one.modified else 304, hot.setting.cache, one.took_s,
-        size if one.modified else 0, one.request_id, one.trace_id,
+        "GET", key.route, key.space, 200 if modified else 304, hot.setting.cache, took_s,
+        len(hot.finished.body) if modified else 0, request_id, trace_id,
     )  # fmt: skip

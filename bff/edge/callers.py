@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final
 
 from bff.cache.secrets import Keyring
 from bff.edge.compression import Encoding, negotiate
 from bff.edge.headers_in import RawHeaders, bearer, combined
+from bff.edge.naming import Names
 from bff.nexudus.headers import Variants
 from bff.session.principal import Principal, identify
 
 REMEMBERED: Final = 2_048
 """Sets of headers; some 2 KB each with a long token."""
-_SEPARATORS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Callers:
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
-        self._secret = os.urandom(32)
+        self._names = Names()
         self._known: OrderedDict[bytes, Known] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,9 +60,9 @@ class Callers:
         return Known(principal, variants, variants.canonical, encoding)
 
     def _name(self, space: str, given: Mapping[bytes, bytes]) -> bytes:
-        """A hash of all that is read, under a secret of this process; empty for what has none."""
+        """Of all that is read; empty for what has none."""
         get = given.get
-        text = b"\0".join(
+        return self._names.of(
             (
                 space.encode(),
                 get(b"authorization", b""),
@@ -73,6 +71,3 @@ class Callers:
                 get(b"x-use-timezone", b""),
             )
         )
-        if text.count(b"\0") != _SEPARATORS:
-            return b""
-        return blake2b(text, digest_size=16, key=self._secret).digest()

@@ -60,6 +60,8 @@ def worth_compressing(body: bytes) -> bool:
 def compress(body: bytes, encoding: Encoding) -> bytes:
     """`body` in `encoding`; the same input gives the same output."""
     match encoding:
+        case Encoding.IDENTITY:
+            return body
         case Encoding.BR:
             compressed: bytes = brotli.compress(body, quality=_BROTLI_QUALITY)
             return compressed
@@ -68,8 +70,6 @@ def compress(body: bytes, encoding: Encoding) -> bytes:
             return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
         case Encoding.GZIP:
             return gzip.compress(body, compresslevel=_GZIP_LEVEL, mtime=0)
-        case Encoding.IDENTITY:
-            return body
         case _:
             assert_never(encoding)
 

@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Final
 
-from bff.edge.headers_in import TCHAR
+from bff.edge.compression import Encoding
 
 MAX_IF_NONE_MATCH: Final = 8 * 1024
-
-_TOKEN: Final = re.compile(rf"{TCHAR}+")
 
 # Possessive quantifiers: a hostile run of blanks costs one pass, not a quadratic search.
 _OPAQUE_TEXT: Final = r'"[\x21\x23-\x7e\x80-\xff]*+"'
@@ -21,19 +19,21 @@ _MEMBER_TEXT: Final = rf"[ \t]*+(?:(?:W/)?{_OPAQUE_TEXT})?+[ \t]*+"
 _LIST: Final = re.compile(rf"{_MEMBER_TEXT}(?:,{_MEMBER_TEXT})*+")
 
 
-def etag(parts: Iterable[bytes], encoding: str) -> str:
-    """The strong validator of the representation that `parts` determine, in one content coding.
+def counted(parts: Iterable[str]) -> bytes:
+    """Parts as one text, each behind its length: other parts make another text."""
+    return b"".join([len(part).to_bytes(8, "big") + part for part in map(str.encode, parts)])
 
-    Every part counts with its length, so `(b"ab",)` and `(b"a", b"b")` differ; the coding is a
-    suffix, so no two codings share a validator. BLAKE2b-128 in url-safe text, quotes included.
-    Raises ValueError when `encoding` is not a token (RFC 9110 §5.6.2).
+
+def etag(body: bytes, encoding: Encoding, whose: bytes = b"") -> str:
+    """The strong validator of `body` in one content coding, made for `whose`.
+
+    The same body for others has another; the coding is a suffix, so no two codings share a
+    validator. BLAKE2b-128 in url-safe text, quotes included.
     """
-    if not _TOKEN.fullmatch(encoding):
-        raise ValueError("a content coding is a token")
-    counted = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-    digest = blake2b(counted, digest_size=16).digest()
-    text = urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-    return f'"{text}-{encoding}"'
+    hashed = blake2b(len(whose).to_bytes(8, "big") + whose, digest_size=16)
+    hashed.update(body)
+    text = urlsafe_b64encode(hashed.digest()).rstrip(b"=").decode("ascii")
+    return f'"{text}-{encoding.value}"'
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from bff.cache.tiered import Tier
 from bff.edge.target import BOOTSTRAP_PATH
@@ -17,7 +18,9 @@ _HIT = "hit"
 class Counts:
     """Of the answers of one route in one space that are made of the same resources."""
 
-    __slots__ = ("_by_encoding", "_by_shape", "_hits", "_not_modified", "_unsent")
+    __slots__ = (
+        "_by_encoding", "_by_shape", "_hits", "_not_modified", "_unsent", "route", "space",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -28,6 +31,8 @@ class Counts:
         *,
         finished: bool,
     ) -> None:
+        self.space: Final = space
+        self.route: Final = route
         l1 = Tier.L1.value
         cached = metrics.counter("bff_bootstraps_cached", space)
         self._hits: tuple[Count, ...] = (
@@ -46,17 +51,17 @@ class Counts:
         for count in self._hits:
             count.add(times)
 
-    def sent(self, left_out: int, compressed: int, times: int = 1) -> None:
-        """As a whole: the bytes that its shape and its encoding spared, each time."""
+    def sent(self, left_out: int, compressed: int) -> None:
+        """As a whole: the bytes that shape and encoding spared."""
         if left_out > 0:
-            self._by_shape.add(left_out * times)
+            self._by_shape.add(left_out)
         if compressed > 0:
-            self._by_encoding.add(compressed * times)
+            self._by_encoding.add(compressed)
 
     def unmodified(self, unsent: int, times: int = 1) -> None:
-        """As a 304, which spared so many bytes each time."""
+        """As a 304, which spared so many bytes in all."""
         self._not_modified.add(times)
-        self._unsent.add(unsent * times)
+        self._unsent.add(unsent)
 
 
 class Counters:

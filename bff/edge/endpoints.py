@@ -205,8 +205,7 @@ class Endpoints:
             made = found
         finished = self._responder.finish(key, principal, made, ticket)
         if made.at_hand is not None:
-            parts = self._bootstrap.wanted(asked.shape)
-            exchange.recalled = AtHand(replace(key, shape=""), made.at_hand, parts)
+            exchange.recalled = AtHand(replace(key, shape=""), made.at_hand)
         await self._responder.send(scope, send, finished, made.readings, asked.shape_name)
 
     async def _in_time(self, make: Make) -> Made | Refusal:

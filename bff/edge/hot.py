@@ -1,28 +1,27 @@
 """Answers by the whole request: from its headers to bytes in one hash and one look-up.
 
-A name is the keyed hash of everything in a request that its answer depends on. It leads to a
-finished answer in the in-process tier, or, without the shape, to a whole document that is parsed
-there; it goes with either, whatever drops it, is good only while that would be used, and holds the
-headers that the usual way sent with it. Nothing is decided here: whatever is new, unusual or in
-doubt goes the usual way.
+A name is the keyed hash of everything in a request that its answer depends on but the query, and
+the query. It leads to a finished answer in the in-process tier, or, with the names of its parts for
+a query, to a whole document that is parsed there; it goes with either, whatever drops it, is good
+only while that would be used, and holds the headers that the usual way sent with it. Nothing is
+decided here: whatever is new, unusual or in doubt goes the usual way.
 
-The server may ask from a thread of its own (docs/adr/0022): what is read here is replaced whole and
-never changed in place, and what was answered is reported by the loop that owns everything else.
+The server may ask from a thread of its own (docs/adr/0022): what is read here is replaced whole, or
+only grows by what any thread would add, and what was answered is reported by the loop that owns
+everything else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from typing import Final, Protocol, cast
 
 from starlette.types import Message, Scope
 
-from bff.cache.memory import Held, Memory, compact
+from bff.cache.memory import Held, Memory
 from bff.cache.noticed import Noticed
 from bff.clock import Clock
 from bff.edge.caching import server_timing
@@ -34,15 +33,14 @@ from bff.edge.exchange import (
     trace_id_of,
     usable_request_id,
 )
-from bff.edge.headers_in import FRAMING, given_once
+from bff.edge.headers_in import given_once
 from bff.edge.hot_answer import Hot, Served, Setting, Writers, lasting
-from bff.edge.hot_whole import HotWhole, plain_shape
-from bff.edge.respond import FINISHED_BYTES, AtHand, Finished, RepresentationKey
+from bff.edge.hot_whole import HotWhole, parts_for, parts_name, plain_shape
+from bff.edge.naming import Names
+from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.edge.target import BOOTSTRAP_PATH
 from bff.errors import ShapeError
 from bff.nexudus.headers import Header
-from bff.resources import PARTS, Resource
-from bff.session.bootstrap import wanted
 from bff.session.documents import Whole
 from bff.session.reading import Reading
 from bff.shape import NamedShapes
@@ -50,17 +48,23 @@ from bff.shape import NamedShapes
 LISTS: Final = b"/api/public/coworkers/"
 MOST_NAMES: Final = 8
 """Of one item: spellings of one request, such as the ways to accept br."""
-MOST_UNREPORTED: Final = 2_000
+MOST_UNREPORTED: Final = 5_000
 """Answers that the loop has yet to report; beyond them requests go the usual way, which waits."""
-AT_ONCE: Final = 200
-"""Answers that are reported before the loop goes on with others: a line of log takes its time."""
-NAME_BYTES: Final = 1_300
+MOST_MADE: Final = 2_000
+"""The same where one would be made: until it is reported it takes the room of its body."""
+AT_ONCE: Final = 1_000
+"""Answers upon which the loop is called, and which it reports before it goes on with others. Fewer
+are reported every now and then: a wake-up costs as much as to count a hundred."""
+LINES_AT_ONCE: Final = 200
+"""The same where each has a line of log."""
+NAME_BYTES: Final = 1_150
 """What one name costs beside its shape: its headers, and its places in two maps; a test measures
 it."""
 
 _BOOTSTRAP: Final = BOOTSTRAP_PATH.encode()
 _FLAGS: Final = (b"", b"o", b"c", b"oc")
-_SEPARATORS: Final = 9
+_ASKED: Final = b"?"
+"""How a name goes on with a query; with the parts of a whole document it does otherwise."""
 _MOST_CONSTANTS: Final = 256
 _QUICK_S: Final = 0.000_05
 _QUICK: Final = (b"server-timing", server_timing({"total": 0.0}).encode())
@@ -84,12 +88,16 @@ class Reports(Protocol):
         """Of answers made of these readings; `finished`: before they were asked for."""
         ...
 
-    def report(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Count requests that one hot answer has answered since the last time."""
+    def report(self, by_answer: Mapping[Hot, Sequence[Served]]) -> None:
+        """Count requests that each hot answer has answered since the last time."""
+        ...
+
+    def is_telling(self) -> bool:
+        """Whether lines are written, each of which takes as long as to count a hundred."""
         ...
 
     def tell(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Write a line for each of them, where lines are written."""
+        """Write a line for each of them."""
         ...
 
 
@@ -112,11 +120,12 @@ class HotAnswers:
         self._trusted_until = trusted_until
         self._reports = reports
         self._wall, self._monotonic = clock.wall, clock.monotonic
-        self._secret = os.urandom(32)
+        self._naming = Names()
         self._constants: dict[tuple[Header, ...], tuple[Header, ...]] = {}
         self._served: deque[tuple[Hot, Served, bytes]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_called = False
+        self._at_once = LINES_AT_ONCE
 
     def serve(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on `loop` reports what was answered, whenever there is much of it."""
@@ -124,32 +133,24 @@ class HotAnswers:
 
     def find(self, scope: Scope) -> Answer | None:
         """What answers a request, if it has a hot answer. For any one thread."""
-        began = self._monotonic()
+        began, now = self._monotonic(), self._wall()
         given = _headers(scope)
         if given is None or len(self._served) >= MOST_UNREPORTED:
             return None
-        name = self._name(scope, given, scope["query_string"])
+        whose = self._whose(scope, given)
+        if not whose:
+            return None
+        name = whose + _ASKED + scope["query_string"]
         hot, made_as = self._names.get(name), b""
-        if hot is None:
-            hot, made_as = self._in_shape(scope, given, began), name
+        if hot is None and len(self._served) < MOST_MADE:
+            hot, made_as = self._in_shape(scope, whose, began, now), name
         assert not isinstance(hot, HotWhole)
         if hot is None or not self._may_use(hot.setting, began):
             return None
-        now, held = self._wall(), given.get(b"if-none-match")
+        held = given.get(b"if-none-match")
         if now >= hot.finished.fresh_until or (held is not None and held != hot.validator):
             return None
-        status, headers, one = self._answer(hot, given, began, now)
-        # Before it goes out: who has an answer whole finds it counted.
-        self._served.append((hot, one, made_as))
-        if len(self._served) >= AT_ONCE and not self._is_called and self._loop is not None:
-            self._is_called = True
-            self._loop.call_soon_threadsafe(self._settle_some)
-        write = hot.setting.writers[status]
-        if write is not None:
-            write(1)
-        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        body = hot.finished.body if one.modified else b""
-        return start, {"type": "http.response.body", "body": body}
+        return self._answer(hot, made_as, given, began, now)
 
     def learn(self, scope: Scope, exchange: Exchange, headers: list[Header]) -> None:
         """The usual way answers a request from this process, with these headers of all layers."""
@@ -158,7 +159,8 @@ class HotAnswers:
             return
         held_by = recalled.whole.key if isinstance(recalled, AtHand) else recalled
         held = self._memory.peek(held_by)
-        if held is None or self._memory.names_of(held_by) >= MOST_NAMES:
+        whose = self._whose(scope, given)
+        if held is None or not whose or self._memory.names_of(held_by) >= MOST_NAMES:
             return
 
         def setting(key: RepresentationKey, cache: str) -> Setting:
@@ -171,37 +173,38 @@ class HotAnswers:
             if held.value is not recalled.whole:
                 return
             key, readings = recalled.key, recalled.whole.readings
-            name = self._name(scope, given, b"", _parts(recalled.parts))
+            name = whose + parts_name(recalled.whole.parts)
             counts = self._reports.counts(key, readings, finished=False)
             whole = HotWhole(key, recalled.whole, counts, setting(key, exchange.cache))
-            self._memory.attach(held_by, name, whole, NAME_BYTES)
+            self._memory.attach(held_by, name, whole, NAME_BYTES + len(name))
         elif isinstance(held.value, Finished) and held.value.status == 200:
             assert isinstance(recalled, RepresentationKey)
-            name = self._name(scope, given, scope["query_string"])
+            name = whose + _ASKED + scope["query_string"]
             own, finished = setting(recalled, FINISHED), held.value
-            self._attach(
-                Hot(recalled, finished, own, exchange.shape_name, finished.fresh_until), name
-            )
+            self._attach(Hot(recalled, finished, own, exchange.shape_name), name)
 
     def settle(self, most: int = MOST_UNREPORTED) -> None:
         """Report what was answered since the last time. For the loop that owns what is told."""
         by_answer: dict[Hot, list[Served]] = {}
+        is_telling = self._reports.is_telling()
+        self._at_once = LINES_AT_ONCE if is_telling else AT_ONCE
         served = self._served
         for _ in range(min(len(served), most)):
             hot, one, made_as = served.popleft()
             by_answer.setdefault(hot, []).append(one)
             if made_as and self.noticed.again(hot.key):
                 self._keep(hot, made_as)
-        for hot, all_of_it in by_answer.items():
+        for hot in by_answer:
             self._memory.touch(hot.setting.held)
-            self._reports.report(hot, all_of_it)
-        for hot, all_of_it in by_answer.items():
-            self._reports.tell(hot, all_of_it)  # last: it may fail, and what is counted stays so
+        self._reports.report(by_answer)
+        if is_telling:
+            for hot, all_of_it in by_answer.items():
+                self._reports.tell(hot, all_of_it)  # last: it may fail, what is counted stays so
 
     def _settle_some(self) -> None:
         assert self._loop is not None
-        self.settle(AT_ONCE)
-        if len(self._served) >= AT_ONCE:
+        self.settle(self._at_once)
+        if len(self._served) >= self._at_once:
             self._loop.call_soon(self._settle_some)  # others of the loop come between
         else:
             self._is_called = False
@@ -219,22 +222,21 @@ class HotAnswers:
             self._name_kept(hot, before, known.expires, name)
             return
         counts = self._reports.counts(key, held.value.readings, finished=True)
-        finished = replace(hot.finished, counts=counts, body=compact(hot.finished.body))
-        cost = FINISHED_BYTES + len(finished.body) + len(key.shape) + len(key.variant)
-        kept = Held(finished, cost, held.expires, held.tags)
+        finished = replace(hot.finished.kept(), counts=counts)
+        kept = Held(finished, finished.cost_under(key), held.expires, held.tags)
         if self._memory.put(key, kept, self._memory.ticket()):
             self._name_kept(hot, finished, held.expires, name)
 
     def _name_kept(self, hot: Hot, finished: Finished, expires: float, name: bytes) -> None:
         """One more name of a finished answer, with the headers of one made in its shape."""
-        setting = hot.setting._replace(
-            held=hot.key, value=finished, expires=expires, cache=FINISHED
+        setting = replace(
+            hot.setting, held=hot.key, value=finished, expires=expires, cache=FINISHED
         )
-        self._attach(Hot(hot.key, finished, setting, hot.shape, finished.fresh_until), name)
+        self._attach(Hot(hot.key, finished, setting, hot.shape), name)
 
     def _attach(self, hot: Hot, name: bytes) -> None:
         if self._memory.names_of(hot.key) < MOST_NAMES:
-            cost = NAME_BYTES + len(hot.key.shape) + len(hot.key.variant)
+            cost = NAME_BYTES + len(name) + len(hot.key.shape) + len(hot.key.variant)
             self._memory.attach(hot.key, name, hot, cost)
 
     def _shared(self, constant: tuple[Header, ...]) -> tuple[Header, ...]:
@@ -246,7 +248,7 @@ class HotAnswers:
     def _may_use(self, setting: Setting, now: float) -> bool:
         return now < setting.expires and now < self._trusted_until()
 
-    def _in_shape(self, scope: Scope, given: Given, now: float) -> Hot | None:
+    def _in_shape(self, scope: Scope, whose: bytes, began: float, now: float) -> Hot | None:
         """Made of a whole document that is parsed in process."""
         text = plain_shape(scope["query_string"])
         if text is None:
@@ -255,39 +257,39 @@ class HotAnswers:
             shape = self._shapes.resolve(text)
         except ShapeError:
             return None  # the usual way says what is wrong
-        name = self._name(scope, given, b"", _parts(wanted(PARTS, shape)))
-        whole = self._names.get(name)
-        if not isinstance(whole, HotWhole) or not self._may_use(whole.setting, now):
+        whole = self._names.get(whose + parts_for(frozenset(shape.tree)))
+        if not isinstance(whole, HotWhole) or not self._may_use(whole.setting, began):
             return None
-        return whole.in_shape(shape, text if text.startswith("@") else shape.canonical)
+        return whole.in_shape(shape, text if text.startswith("@") else shape.canonical, now)
 
-    def _answer(
-        self, hot: Hot, given: Given, began: float, now: float
-    ) -> tuple[int, list[Header], Served]:
-        """Status, headers, and what is to be told of it."""
+    def _answer(self, hot: Hot, made_as: bytes, given: Given, began: float, now: float) -> Answer:
+        """Counted before it goes out: who has an answer whole finds it so."""
         own_id = usable_request_id(given[b"x-request-id"]) if b"x-request-id" in given else ""
         request_id = own_id or new_request_id()
         trace_id = trace_id_of(given) if b"traceparent" in given else ""
         modified = b"if-none-match" not in given
-        headers = hot.headers(now, modified=modified)
+        told, named = hot.headers(now, modified=modified), (b"x-request-id", request_id.encode())
         took_s = self._monotonic() - began
-        headers.append(_QUICK if took_s < _QUICK_S else _timing(took_s))
-        headers.append((b"x-request-id", request_id.encode()))
+        headers = [*told, _QUICK if took_s < _QUICK_S else _timing(took_s), named]
+        self._served.append((hot, (now, took_s, request_id, trace_id, modified), made_as))
+        if len(self._served) >= self._at_once and not self._is_called and self._loop is not None:
+            self._is_called = True
+            self._loop.call_soon_threadsafe(self._settle_some)
         status = 200 if modified else 304
-        return status, headers, Served(now, took_s, request_id, trace_id, modified)
+        write = hot.setting.writers[status]
+        if write is not None:
+            write(1)
+        start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+        body = hot.finished.body if modified else b""
+        return start, {"type": "http.response.body", "body": body}
 
-    def _name(self, scope: Scope, given: Given, query: bytes, parts: bytes = b"") -> bytes:
-        """A hash of all that an answer depends on, under a secret of this process.
-
-        `parts`: those of a document that is asked for in any shape, instead of the query.
-        """
+    def _whose(self, scope: Scope, given: Given) -> bytes:
+        """A name of all that an answer depends on but the query; empty for what has none."""
         get = given.get
-        text = b"\0".join(
+        return self._naming.of(
             (
                 _FLAGS[(b"origin" in given) + 2 * (b"cookie" in given)],
-                parts,
                 scope["raw_path"],
-                query,
                 get(b"host", b""),
                 get(b"authorization", b""),
                 get(b"accept-encoding", b""),
@@ -296,9 +298,6 @@ class HotAnswers:
                 get(b"origin", b""),
             )
         )
-        if text.count(b"\0") != _SEPARATORS:
-            return b""  # no name: nothing is found under it, and nothing is put
-        return blake2b(text, digest_size=16, key=self._secret).digest()
 
 
 def _headers(scope: Scope) -> Given | None:
@@ -309,12 +308,9 @@ def _headers(scope: Scope) -> Given | None:
     if path != _BOOTSTRAP and not path.startswith(LISTS):
         return None
     given = given_once(scope["headers"])
-    return given if given is not None and FRAMING.isdisjoint(given) else None
-
-
-def _parts(parts: Sequence[Resource]) -> bytes:
-    """Of a whole document; not empty, though it may be of the profile list alone."""
-    return b"+" + ",".join([part.name for part in parts]).encode()
+    if given is None or b"content-length" in given or b"transfer-encoding" in given:
+        return None
+    return given
 
 
 def _timing(took_s: float) -> Header:

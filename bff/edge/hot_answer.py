@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from bff.edge.caching import Hit, age, cache_status
 from bff.edge.respond import Finished, RepresentationKey
@@ -19,17 +20,13 @@ _VOLATILE: Final = frozenset((b"age", b"cache-status", b"server-timing", b"x-req
 _ENTITY: Final = frozenset((b"content-length", b"content-type", b"content-encoding"))
 
 
-class Served(NamedTuple):
-    """One request that was answered. `at`: UTC seconds; `modified`: whole, not a 304."""
-
-    at: float
-    took_s: float
-    request_id: str
-    trace_id: str
-    modified: bool
+Served = tuple[float, float, str, str, bool]
+"""One request that was answered: UTC seconds, the seconds that it took, its id, that of its trace,
+and whether it was sent whole, not as a 304. A plain tuple: one is made for each answer."""
 
 
-class Setting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Setting:
     """What answers under one name share. `constant`: headers that hold for as long as it does.
 
     `held`: the key of the item in process that they stand or fall with, `value`: what is kept so,
@@ -45,7 +42,17 @@ class Setting(NamedTuple):
     writers: Writers
 
 
-class _Told(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Headers of all answers of one age; they hold from one moment to another (UTC seconds)."""
+
+    since: float
+    until: float
+    headers: tuple[Header, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
     """Headers of an answer, which hold from one moment to another (UTC seconds).
 
     The first `bare` of them are those of a 304.
@@ -57,10 +64,13 @@ class _Told(NamedTuple):
     bare: int
 
 
-class Hot:
-    """A finished answer. `shape`: what it was asked by; `stale_at`: UTC seconds, as `ttl` tells."""
+_UNTOLD: Final = _Told(math.inf, -math.inf, [], 0)
 
-    __slots__ = ("_told", "finished", "key", "setting", "shape", "stale_at", "validator")
+
+class Hot:
+    """A finished answer. `shape`: what it was asked by."""
+
+    __slots__ = ("_told", "finished", "key", "setting", "shape", "validator")
 
     def __init__(
         self,
@@ -68,36 +78,38 @@ class Hot:
         finished: Finished,
         setting: Setting,
         shape: str,
-        stale_at: float,
+        dated: Dated | None = None,
     ) -> None:
         self.key: Final = key
         self.finished: Final = finished
         self.setting: Final = setting
         self.shape: Final = shape
-        self.stale_at: Final = stale_at
         self.validator: Final = finished.validator.encode()
-        self._told = _Told(math.inf, -math.inf, [], 0)
+        self._told = _UNTOLD if dated is None else self._made(dated)
 
-    def headers(self, now: float, *, modified: bool) -> list[Header]:
+    def headers(self, now: float, *, modified: bool) -> Sequence[Header]:
         """At `now` (UTC seconds), but those that no two answers share."""
         told = self._told
         if not told.since <= now < told.until:
-            told = self._told = self._made(now)
-        return told.headers[:] if modified else told.headers[: told.bare]
+            finished = self.finished
+            dated = as_of(now, self.setting, finished.fetched_at, finished.fresh_until)
+            told = self._told = self._made(dated)
+        return told.headers if modified else told.headers[: told.bare]
 
-    def _made(self, now: float) -> _Told:
-        finished = self.finished
-        old, left = now - finished.fetched_at, self.stale_at - now
-        # Either is told in whole seconds: until the first of them turns.
-        until = now + min(1.0 - old % 1.0, left % 1.0)
-        hit = cache_status(Hit(ttl_s=left, detail="l1"))
-        bare = [
-            (b"etag", self.validator),
-            *self.setting.constant,
-            (b"age", age(old).encode()),
-            (b"cache-status", hit.encode()),
-        ]
-        return _Told(now, until, [*bare, *finished.entity_headers()], len(bare))
+    def _made(self, dated: Dated) -> _Told:
+        bare = [(b"etag", self.validator), *dated.headers]
+        whole = bare + self.finished.entity_headers()
+        return _Told(dated.since, dated.until, whole, len(bare))
+
+
+def as_of(now: float, setting: Setting, fetched_at: float, fresh_until: float) -> Dated:
+    """What answers tell at `now` that were fetched and cease to be fresh then (UTC seconds)."""
+    old, left = now - fetched_at, fresh_until - now
+    # Either is told in whole seconds: until the first of them turns.
+    until = now + min(1.0 - old % 1.0, left % 1.0)
+    hit = cache_status(Hit(ttl_s=left, detail="l1"))
+    aged = (b"age", age(old).encode()), (b"cache-status", hit.encode())
+    return Dated(now, until, (*setting.constant, *aged))
 
 
 def lasting(headers: list[Header]) -> tuple[Header, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from starlette.types import Scope, Send
 
@@ -15,13 +17,12 @@ from bff.clock import Clock
 from bff.edge import exchange as exchanges
 from bff.edge.caching import Forward, Forwarded, Hit, cached_answer_headers
 from bff.edge.compression import Encoding, compress, worth_compressing
-from bff.edge.conditional import etag, matches
+from bff.edge.conditional import counted, etag, matches
 from bff.edge.counts import Counters, Counts
 from bff.edge.headers_in import combined
 from bff.nexudus.headers import Header
 from bff.observe.metrics import Metrics
-from bff.resources import Resource
-from bff.session.documents import Whole
+from bff.session.documents import Begun, Whole, begin
 from bff.session.lasting import fresh_until, is_fresh, tags_of
 from bff.session.principal import Principal
 from bff.session.reading import Outcome, Part, Reading
@@ -42,6 +43,10 @@ class RepresentationKey:
     shape: str
     variant: str
     encoding: Encoding
+
+    def whose(self) -> bytes:
+        """Whose answer it is, to what; in any shape and encoding."""
+        return counted((self.space, self.digest, self.route, self.ident, self.variant))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,14 +69,28 @@ class Finished:
     counts: Counts
     parts: tuple[Part, ...]
 
+    def kept(self) -> Finished:
+        """The same, in as little room as it takes."""
+        return replace(self, body=compact(self.body))
+
+    def cost_under(self, key: RepresentationKey) -> int:
+        """Bytes that it takes where it is kept. A caller varies shape and language at will, so the
+        key counts too."""
+        return FINISHED_BYTES + len(self.body) + len(key.shape) + len(key.variant)
+
     def entity_headers(self) -> list[Header]:
         """Those that its body has, and a 304 in its place has not."""
-        headers = [(b"content-length", str(len(self.body)).encode())]
-        if self.content_type:
-            headers.append((b"content-type", self.content_type.encode("latin-1")))
-        if self.encoding is not Encoding.IDENTITY:
-            headers.append((b"content-encoding", self.encoding.value.encode()))
-        return headers
+        length = (b"content-length", str(len(self.body)).encode())
+        return [length, *_of_kind(self.content_type, self.encoding)]
+
+
+@lru_cache(maxsize=64)
+def _of_kind(content_type: str, encoding: Encoding) -> tuple[Header, ...]:
+    """Remembered: kept answers of a kind share them."""
+    typed = ((b"content-type", content_type.encode("latin-1")),) if content_type else ()
+    if encoding is Encoding.IDENTITY:
+        return typed
+    return (*typed, (b"content-encoding", encoding.value.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +111,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AtHand:
-    """A whole document, the `parts` that it was asked for with, and the key of its representations
-    but for their shape, which is empty there."""
+    """A whole document, and the key of its representations but for their shape, which is empty."""
 
     key: RepresentationKey
     whole: Whole
-    parts: tuple[Resource, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """Before a document is made: a ticket of the in-process tier, and when (monotonic seconds)."""
-
-    ticket: int
-    at: float
 
 
 class Responder:
@@ -125,7 +134,7 @@ class Responder:
 
     def ticket(self) -> Begun:
         """Taken before the document is made, so that no invalidation is overlooked."""
-        return Begun(self._cache.memory.ticket(), self._clock.monotonic())
+        return begin(self._cache, self._clock)
 
     def recall(self, key: RepresentationKey) -> Finished | None:
         """The finished answer for exactly this caller, document, shape and coding, while fresh."""
@@ -144,14 +153,13 @@ class Responder:
 
         One that was at hand is kept when it is asked for again.
         """
-        encoding = key.encoding if worth_compressing(made.body) else Encoding.IDENTITY
-        validator = validator_of(key, made.body, encoding)
+        encoded = encode(made.body, key.encoding, key.whose(), key.shape)
         finished = Finished(
             status=made.status,
             content_type=made.content_type,
-            encoding=encoding,
-            body=compact(compress(made.body, encoding)),
-            validator=validator,
+            encoding=encoded.encoding,
+            body=encoded.body,
+            validator=encoded.validator,
             complete=made.complete,
             fetched_at=min(reading.entry.fetched_at for reading in made.readings),
             fresh_until=fresh_until(principal, made.readings),
@@ -162,13 +170,13 @@ class Responder:
         )
         if made.at_hand is not None and not self._noticed.again(key):
             return finished
-        fresh = all(map(is_fresh, made.readings))
-        if made.complete and fresh and finished.fresh_until > self._clock.wall():
+        lasts = made.complete and all(map(is_fresh, made.readings))
+        if self._cache.keeps_copies and lasts and finished.fresh_until > self._clock.wall():
             tags = tags_of(principal, made.readings)
-            # A caller may vary shape and language at will: the key counts too.
-            cost = FINISHED_BYTES + len(finished.body) + len(key.shape) + len(key.variant)
+            finished = finished.kept()
             # An answer is trusted no longer than the copies that it was made of.
             until = min(reading.expires for reading in made.readings)
+            cost = finished.cost_under(key)
             held = self._cache.hold(finished, cost, tags, since=ticket.at, until=until)
             self._cache.memory.put(key, held, ticket.ticket)
         return finished
@@ -215,10 +223,23 @@ class Responder:
         await send({"type": "http.response.body", "body": body})
 
 
-def validator_of(key: RepresentationKey, body: bytes, encoding: Encoding) -> str:
-    """Of `body` in a coding; covers whose answer it is and in which shape, not only its bytes."""
-    parts = (key.space, key.digest, key.route, key.ident, key.shape, key.variant)
-    return etag([*(part.encode() for part in parts), body], encoding.value)
+class Encoded(NamedTuple):
+    """A body in a content coding, and its strong validator."""
+
+    encoding: Encoding
+    body: bytes
+    validator: str
+
+
+def encode(body: bytes, encoding: Encoding, whose: bytes, shape: str) -> Encoded:
+    """In a coding, where that is worth it.
+
+    The validator covers `whose` answer it is and in which shape, not only its bytes.
+    """
+    if not worth_compressing(body):
+        encoding = Encoding.IDENTITY
+    validator = etag(body, encoding, whose + shape.encode())
+    return Encoded(encoding, compress(body, encoding), validator)
 
 
 def _if_none_match(scope: Scope, exchange: exchanges.Exchange) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bff import __version__
@@ -112,12 +112,17 @@ class Variants:
 
     accept_language: str | None = None
     use_timezone: str | None = None
+    canonical: str = field(init=False, repr=False, compare=False)
+    """Text for cache keys; different variants have different texts."""
 
     def __post_init__(self) -> None:
         if self.accept_language != _language(self.accept_language or ""):
             raise ValueError("accept_language is not in its normal form")
         if self.use_timezone not in (None, "true", "false"):
             raise ValueError("use_timezone is neither true nor false")
+        language = "-" if self.accept_language is None else f"+{self.accept_language}"
+        text = f"tz={self.use_timezone or '-'};al={language}"
+        object.__setattr__(self, "canonical", text)
 
     @classmethod
     def of(cls, headers: RawHeaders) -> Variants:
@@ -125,12 +130,6 @@ class Variants:
         languages = _joined(headers, b"accept-language")
         timezone = _joined(headers, b"x-use-timezone").lower()
         return cls(_language(languages), timezone if timezone in ("true", "false") else None)
-
-    @property
-    def canonical(self) -> str:
-        """Text for cache keys; different variants have different texts."""
-        language = "-" if self.accept_language is None else f"+{self.accept_language}"
-        return f"tz={self.use_timezone or '-'};al={language}"
 
     def headers(self) -> list[Header]:
         """The raw headers that carry these variants upstream."""

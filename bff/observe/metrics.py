@@ -6,6 +6,7 @@ there, and whichever is asked answers for all. Without it a process answers for 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -22,9 +23,11 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.mmap_dict import mmap_key
 from prometheus_client.utils import floatToGoString
 
 from bff.observe.catalogue import CATALOGUE, LATENCY_BUCKETS_S, Kind, Merge, Row
+from bff.observe.in_place import InPlace
 from bff.observe.series import Count, Times, Totals
 from bff.observe.shared_files import DIRECTORY, make_room
 from bff.observe.together import Together
@@ -100,6 +103,7 @@ class Metrics:
         self._due: deque[Count] = deque()
         self._flushing = threading.Lock()
         self._directory = os.environ.get(DIRECTORY)
+        self._in_place: InPlace | None = None
         if self._directory:
             Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         # When a series began says nothing where it goes on after its process.
@@ -162,7 +166,18 @@ class Metrics:
         """Counts an answer for other processes at once, for any thread; None where none counts."""
         if not self._directory:
             return None
-        return self._request_series(route, space, status)[0].writer
+        count = self._request_series(route, space, status)[0]
+        if count.writer is None:
+            return None  # there is no room for it yet
+        row, values = _ROWS["bff_requests"], [route, space, str(status)]
+        key = mmap_key(row.name, _exposed(row), [*row.labels], values, row.meaning)
+        # Not before: a process that is forked has other files than its parent.
+        self._in_place = self._in_place or InPlace(self._file(Kind.COUNTER.value))
+        with contextlib.suppress(Exception):  # of a damaged file: then it is written as all others
+            adder = self._in_place.adder(key)
+            with self._flushing:
+                count.write_to(adder)
+        return count.writer
 
     def requests(
         self, series: tuple[str, str, int], took_s: Sequence[float], sent: int, *, written: bool
@@ -276,11 +291,14 @@ class Metrics:
         row = _ROWS[name]
         if self._directory:
             kind = f"gauge_{_MODES[row.merge]}" if row.kind is Kind.GAUGE else row.kind.value
-            make_room(Path(self._directory) / f"{kind}_{os.getpid()}.db")
+            make_room(self._file(kind))
         family = self._families.get(name)
         if family is None:
             family = self._families[name] = self._family(row)
         return family.labels(*labels) if labels else family
+
+    def _file(self, kind: str) -> Path:
+        return Path(self._directory or "") / f"{kind}_{os.getpid()}.db"
 
     def _refused(self, error: OSError) -> None:
         if not self._is_refused:

@@ -8,22 +8,24 @@ Problems}`. Nothing in it changes from second to second. Which parts there are i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
 
-from bff.cache.tiered import Glance
+from bff.cache.tiered import Seen
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
 from bff.session.documents import Whole
+from bff.session.expected import Expected
 from bff.session.interpret import Refusal
 from bff.session.reading import Ask, Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import Shape, project
 
 OWN_MEMBER = "Bootstrap"
+_LISTED = PROFILES.members | {OWN_MEMBER}
 _REASONS: tuple[tuple[type[UpstreamError], int, str], ...] = (
     (UnusableAnswer, 502, "Nexudus answered, but not with the JSON that it documents."),
     (UpstreamTimeout, 504, "Nexudus did not answer in time."),
@@ -63,6 +65,21 @@ class _Side:
 
 
 @dataclass(frozen=True, slots=True)
+class _Collected:
+    """All parts of a session, before they are one document. `active`: the profile it acts as."""
+
+    profiles: Reading
+    listed: _Side
+    active: int | None
+    made: Sequence[Part]
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What it is made of."""
+        return self.profiles, *(part.reading for part in self.made if part.reading is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """A JSON body for one caller in one shape, and the readings that it was made of.
 
@@ -83,21 +100,20 @@ class _Early:
     task: asyncio.Task[Reading | Refusal]
 
 
-def wanted(parts: Sequence[Resource], shape: Shape) -> tuple[Resource, ...]:
-    """The parts that can bring something of what a shape selects.
+def wanted(parts: Sequence[Resource], roots: Collection[str]) -> tuple[Resource, ...]:
+    """The parts that can bring something of the members that a shape names; none means of all.
 
     A member that no part declares may come from any, so it asks for all of them.
     """
-    others = shape.tree.keys() - PROFILES.members - {OWN_MEMBER}
-    if shape.is_everything or others.difference(*(part.members for part in parts)):
+    others = frozenset(roots) - _LISTED
+    if not roots or others.difference(*[part.members for part in parts]):
         return tuple(parts)
-    return tuple(part for part in parts if not part.members.isdisjoint(shape.tree))
+    return tuple([part for part in parts if not part.members.isdisjoint(roots)])
 
 
 def in_shape(whole: Whole, shape: Shape) -> Document:
     """What a shape selects of a document that is parsed."""
-    body = orjson.dumps(project(whole.members, shape))
-    left_out = 0 if shape.is_everything else whole.size - len(body)
+    body, left_out = whole.in_shape(shape)
     return Document(body, whole.readings, True, left_out)
 
 
@@ -107,14 +123,11 @@ class Bootstrap:
     def __init__(self, reads: Reads, parts: Sequence[Resource] = PARTS) -> None:
         self._reads = reads
         self._parts = tuple(parts)
-
-    def wanted(self, shape: Shape) -> tuple[Resource, ...]:
-        """The parts that a shape wants of the document."""
-        return wanted(self._parts, shape)
+        self._expected = Expected()
 
     def at_hand(self, caller: Caller, shape: Shape) -> Whole | None:
         """All that a shape wants, if it is fresh and parsed in process: nothing is waited for."""
-        kept = self._reads.documents.recall(caller, wanted(self._parts, shape))
+        kept = self._reads.documents.recall(caller, wanted(self._parts, shape.tree))
         for reading in kept.readings if kept else ():
             self._reads.observe(
                 caller.principal.space, reading.resource.name, reading.tier.value, reading.counts_as
@@ -127,37 +140,89 @@ class Bootstrap:
         `hint`: the profile that the client believes is active; its parts are then fetched at the
         same time. Raises UpstreamError if the profile list can not be had. See `at_hand` first.
         """
-        parts = wanted(self._parts, shape)
-        if parts:
-            caller = replace(caller, glance=Glance())
+        parts = wanted(self._parts, shape.tree)
         begun = self._reads.documents.begin()
+        asks = self._foreseen(caller, parts, hint)
+        survey = await self._reads.lookup.survey(asks)
+        collected: _Collected | Refusal | None = self._at_once(caller, parts, asks, survey.fresh)
+        if collected is None:
+            # A list that is fresh says more than a hint, which it did not bear out.
+            early = None if survey.fresh else hint
+            collected = await self._one_by_one(caller, parts, early, survey.seen)
+        if isinstance(collected, Refusal):
+            return collected
+        self._expected.tell(caller.principal, collected.active)
+        problems = [part.problem for part in collected.made if part.problem is not None]
+        sides = [(part.resource, self._brought(caller, part)) for part in collected.made]
+        members, text = _merged(collected.listed, sides, _own(collected.active, problems))
+        readings = collected.readings
+        if not problems:
+            self._reads.documents.keep(caller, parts, members, text, readings, begun)
+        body = text if shape.is_everything else orjson.dumps(project(members, shape))
+        return Document(body, readings, not problems, len(text) - len(body))
+
+    def _foreseen(self, caller: Caller, parts: Sequence[Resource], hint: int | None) -> list[Ask]:
+        """The profile list and what will belong to it, as far as that can be told before."""
+        expected = self._expected.of(caller.principal) if hint is None else hint
+        named = [(part, part.ident_of(expected)) for part in parts]
+        asks = [Ask(caller, part, ident) for part, ident in named if ident is not None]
+        return [Ask(caller, PROFILES, ""), *asks]
+
+    def _at_once(
+        self,
+        caller: Caller,
+        parts: Sequence[Resource],
+        asks: Sequence[Ask],
+        fresh: Sequence[Reading],
+    ) -> _Collected | None:
+        """What was foreseen, if all of it is fresh and the profile list says that it is all."""
+        if len(fresh) < len(asks):
+            return None
+        profiles, *others = fresh
+        listed = self._listed(caller, profiles)
+        active = active_profile(listed.members)
+        found = {reading.resource.name: reading for reading in others}
+        made = []
+        for part in parts:
+            reading, ident = found.get(part.name), part.ident_of(active)
+            if ident != (None if reading is None else reading.ident):
+                return None
+            made.append(Part(part, reading))
+        self._reads.shown(asks, fresh)
+        return _Collected(profiles, listed, active, made)
+
+    async def _one_by_one(
+        self, caller: Caller, parts: Sequence[Resource], hint: int | None, seen: Seen
+    ) -> _Collected | Refusal:
+        """Whatever is not fresh is fetched; what the hint names, at the same time."""
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        early = self._early(caller, parts, hint, lambda: asyncio.shield(accepted))
+        early = self._early(caller, parts, hint, lambda: asyncio.shield(accepted), seen)
         try:
             reason = Reason.PREFETCH if early else Reason.INTERACTIVE
-            profiles = await self._reads.profiles(caller, reason=reason)
+            profiles = await self._reads.read(Ask(caller, PROFILES, "", reason=reason), seen)
             if isinstance(profiles, Refusal):
                 return profiles
             accepted.set_result(True)
             listed = self._listed(caller, profiles)
             active = active_profile(listed.members)
-            asking = [self._part(caller, part, active, early.get(part.name)) for part in parts]
+            # Nothing was foreseen, in this process, and no other knows more.
+            unknown = hint is None and self._expected.of(caller.principal) is None
+            new = unknown and profiles.outcome is Outcome.MISS
+            named = [(part, part.ident_of(active)) for part in parts]
+            asks = [None if i is None else Ask(caller, part, i, new=new) for part, i in named]
+            asking = [
+                self._part(part, ask, early.get(part.name), seen)
+                for part, ask in zip(parts, asks, strict=True)
+            ]
             # A task takes longer to begin than what is in process takes to read.
             alone = len(asking) < 2
             made = [await each for each in asking] if alone else await asyncio.gather(*asking)
+            return _Collected(profiles, listed, active, made)
         finally:
             if not accepted.done():
                 accepted.set_result(False)
             if early:
                 await _cancelled([started.task for started in early.values()])
-        problems = [part.problem for part in made if part.problem is not None]
-        sides = [(part.resource, self._brought(caller, part)) for part in made]
-        members, text = _merged(listed, sides, _own(active, problems))
-        readings = (profiles, *(part.reading for part in made if part.reading is not None))
-        if not problems:
-            self._reads.documents.keep(caller, parts, members, text, readings, begun)
-        body = text if shape.is_everything else orjson.dumps(project(members, shape))
-        return Document(body, readings, not problems, len(text) - len(body))
 
     def _listed(self, caller: Caller, profiles: Reading) -> _Side:
         members, text = self._reads.documents.opened(caller.principal, profiles)
@@ -181,6 +246,7 @@ class Bootstrap:
         parts: Sequence[Resource],
         hint: int | None,
         gate: Callable[[], Awaitable[bool]],
+        seen: Seen,
     ) -> dict[str, _Early]:
         """Begin to read what the hint names; only a caller that is proven may share the work."""
         if hint is None or not parts:
@@ -191,24 +257,23 @@ class Bootstrap:
             if ident is None:
                 continue
             ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH)
-            task = asyncio.create_task(self._reads.read(ask), name=f"hinted {part.name}")
+            task = asyncio.create_task(self._reads.read(ask, seen), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early
 
     async def _part(
-        self, caller: Caller, part: Resource, active: int | None, early: _Early | None
+        self, part: Resource, ask: Ask | None, early: _Early | None, seen: Seen
     ) -> Part:
-        ident = part.ident_of(active)
-        if ident is None:
+        if ask is None:
             return Part(part)
         try:
-            if early is not None and early.ident == ident:
+            if early is not None and early.ident == ask.ident:
                 answer = await early.task
                 if isinstance(answer, Reading) and answer.outcome is Outcome.STALE:
                     # The early read may not have begun to, for a caller who had to prove itself.
-                    self._reads.refresh(Ask(caller, part, ident))
+                    self._reads.refresh(ask)
             else:
-                answer = await self._reads.read(Ask(caller, part, ident))
+                answer = await self._reads.read(ask, seen)
         except UpstreamError as error:
             return Part(part, problem=_problem(part, error))
         if isinstance(answer, Refusal):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bff.cache.decide import Verdict
 from bff.cache.endings import Ending, Failed, Nothing, Stored, Unshared
 from bff.cache.flight import Course
-from bff.cache.leadership import Lead, Leadership, Lock, Told
-from bff.cache.tiered import Ticket, Tier, TieredCache
+from bff.cache.lead import Lead, Lock, Told
+from bff.cache.leadership import Leadership
+from bff.cache.tiered import Kept, Ticket, Tier, TieredCache
 from bff.errors import UpstreamError, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.retry import retry_after_s
@@ -19,6 +21,8 @@ from bff.session.interpret import Good, Refusal
 from bff.session.judging import judged
 from bff.session.landing import Audience, Landing, Landings
 from bff.session.reading import Ask
+
+Fly = Callable[[Ask, str, Ticket, Urgency, Course], Awaitable[Landing | None]]
 
 
 class Crossing:
@@ -63,6 +67,28 @@ class Crossing:
                 raise claimed.ending.as_error()
             told = claimed
 
+    @property
+    def seizes(self) -> bool:
+        """Whether `seize` can come to anything."""
+        return self._leadership.seizes
+
+    async def seize(
+        self, ask: Ask, key: str, ticket: Ticket, urgency: Urgency, course: Course
+    ) -> Landing | None:
+        """As `fly`, of what most likely is stored nowhere and fetched by nobody.
+
+        Whether it is so is asked in the command that would say so to others: None if it is not, or
+        if nobody knows, and then it has to be looked for.
+        """
+        want = self._landings.want(ask)
+        wanted = dict.fromkeys((want, wants.own_of(ask)))
+        stored = [address for each in wanted for address in (each.address, *each.older)]
+        lock = Lock(ask.principal.space, key, want.address.container.label, None)
+        lead = await self._leadership.seize(lock, stored)
+        if lead is None:
+            return None
+        return await self._led(lead, ask, Ticket(ticket.memory, lead.lock.stamp), urgency, course)
+
     async def _led(
         self, lead: Lead, ask: Ask, ticket: Ticket, urgency: Urgency, course: Course
     ) -> Landing:
@@ -72,13 +98,14 @@ class Crossing:
         try:
             with lead:
                 try:
-                    landing = await self._landings.land(ask, ticket, urgency, course)
+                    landing = await self._landings.land(ask, ticket, urgency, course, lead.farewell)
                 except UpstreamError:
                     if not course.begun:
                         # This process could not call; the others may be able to.
                         lead.ending = Unshared()
                     raise
                 lead.ending = _ending(landing, self._landings.clock.wall())
+                lead.released = lead.farewell is not None and _came_with_farewell(landing)
                 return landing
         finally:
             unwatch()
@@ -102,7 +129,11 @@ class Crossing:
         if reading is None or verdict is not Verdict.FRESH:
             return None, findings.ticket
         good = Good(reading.entry, None, storable=True)
-        return Landing(good, True, Audience.PROVEN, None, Tier.L2), findings.ticket
+        return Landing(good, Kept.EVERYWHERE, Audience.PROVEN, None, Tier.L2), findings.ticket
+
+
+def _came_with_farewell(landing: Landing) -> bool:
+    return landing.audience is Audience.PROVEN and landing.kept is Kept.EVERYWHERE
 
 
 def _ending(landing: Landing, wall: float) -> Ending:

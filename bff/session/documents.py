@@ -20,7 +20,7 @@ from bff.resources import Resource
 from bff.session.lasting import fresh_until, is_fresh, tags_of
 from bff.session.principal import Principal
 from bff.session.reading import Caller, Outcome, Reading
-from bff.shape import Shape, project
+from bff.shape import Columns, Shape, project
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,34 @@ class _Parsed:
 class Whole:
     """A complete document of several parts for one caller, with the caller's token.
 
-    `key`: of it in process. `size`: bytes of it as JSON. `fresh_until`: UTC seconds.
+    `key`: of it in process. `parts`: what it was asked for with. `size`: bytes of it as JSON.
+    `fresh_until`: UTC seconds.
     """
 
     key: Hashable
-    members: Mapping[str, object]
+    parts: tuple[Resource, ...]
+    columns: Columns
     size: int
     readings: tuple[Reading, ...]
     fresh_until: float
 
+    def in_shape(self, shape: Shape) -> tuple[bytes, int]:
+        """What a shape selects of it, and how many bytes the shape spared."""
+        body = self.columns.text(shape)
+        return body, 0 if shape.is_everything else self.size - len(body)
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Before the parts were read: a ticket of the in-process tier, and when (monotonic s)."""
+    """The moment before something is made: a ticket of the in-process tier, and monotonic s."""
 
     ticket: int
     at: float
+
+
+def begin(cache: TieredCache, clock: Clock) -> Begun:
+    """Taken before what is to be kept is made, so that no invalidation is overlooked."""
+    return Begun(cache.memory.ticket(), clock.monotonic())
 
 
 class Documents:
@@ -85,7 +97,7 @@ class Documents:
         kept = memory.get(key, -math.inf)
         if isinstance(kept, _Parsed) and kept.entry is entry:
             return kept
-        if not self._noticed.again(key):
+        if not self._cache.keeps_copies or not self._noticed.again(key):
             return None
         parsed = _Parsed(entry, entry.document())
         tags = frozenset((space, tag) for tag in entry.tags)
@@ -102,7 +114,7 @@ class Documents:
 
     def begin(self) -> Begun:
         """Taken before the parts of a whole are read, so that no invalidation is overlooked."""
-        return Begun(self._cache.memory.ticket(), self._clock.monotonic())
+        return begin(self._cache, self._clock)
 
     def recall(self, caller: Caller, parts: tuple[Resource, ...]) -> Whole | None:
         """What this caller was given of exactly these parts, while all of it is fresh."""
@@ -118,6 +130,8 @@ class Documents:
         text: bytes, readings: tuple[Reading, ...], begun: Begun,
     ) -> None:  # fmt: skip
         """Keep a complete whole, and its `text`, if all of it is stored and fresh."""
+        if not self._cache.keeps_copies:
+            return
         key, principal = _key(caller, parts), caller.principal
         if not self._noticed.again(key) or not all(map(is_fresh, readings)):
             return
@@ -128,9 +142,11 @@ class Documents:
         if held.expires <= self._clock.monotonic() or until <= self._clock.wall():
             return
         again = tuple(_again(reading, held.expires) for reading in readings)
-        whole = Whole(key, merged, len(text), again, until)
+        columns = Columns(merged)
+        whole = Whole(key, parts, columns, len(text), again, until)
         # The entries live as long as it does, whether or not they are kept themselves.
-        cost = weight(text) + sum(len(reading.entry.body) for reading in readings)
+        entries = sum(len(reading.entry.body) for reading in readings)
+        cost = weight(text) + columns.weight(len(text)) + entries
         held = replace(held, value=whole, cost=cost, tags=tags_of(principal, readings))
         self._cache.memory.put(key, held, begun.ticket)
 

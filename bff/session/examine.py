@@ -174,7 +174,7 @@ class Examiner:
         profiles = await self.profiles(caller)
         examined = [profiles]
         listed: object = orjson.loads(profiles.entry.body_for("")) if profiles.entry else None
-        for part in wanted(PARTS, shape):
+        for part in wanted(PARTS, shape.tree):
             ident, hinted = part.ident_of(active_profile(listed)), part.ident_of(hint)
             if listed is None:
                 examined.append(_open(part))

@@ -12,6 +12,7 @@ from bff.cache.entry import Entry, Proof
 from bff.cache.flight import Course
 from bff.cache.invalidation import Invalidator
 from bff.cache.keys import Scope
+from bff.cache.store import Release
 from bff.cache.tasks import end
 from bff.cache.tiered import Fill, Kept, Ticket, Tier, TieredCache, Want
 from bff.clock import Clock
@@ -64,16 +65,24 @@ Fetch = Callable[[Call], Awaitable[Answer]]
 class Landing:
     """What came of a flight. `took_s`: how long Nexudus took, if this process asked it.
 
-    `tier`: L2 where the document turned out to be in the shared store already. `shared`: whether
-    what is stored may be found there by other processes.
+    `tier`: L2 where the document turned out to be in the shared store already.
     """
 
     outcome: Good | Refusal
-    stored: bool
+    kept: Kept
     audience: Audience
     took_s: float | None
     tier: Tier = Tier.UPSTREAM
-    shared: bool = True
+
+    @property
+    def stored(self) -> bool:
+        """Whether it may be found again, if only in this process."""
+        return self.kept is not Kept.NOWHERE
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may find it."""
+        return self.kept in (Kept.EVERYWHERE, Kept.UNHEARD)
 
 
 class Landings:
@@ -99,6 +108,10 @@ class Landings:
         """The document that a read is about, where the space keeps it at the moment."""
         return wants.want_of(ask, self.scope_of(ask.principal, ask.resource))
 
+    def is_there(self, ask: Ask, want: Want) -> bool:
+        """Whether that is still where the space keeps it: it may have stopped sharing."""
+        return self.scope_of(ask.principal, ask.resource) is want.address.container.scope
+
     async def refused(self, principal: Principal, *, on_profiles: bool) -> None:
         """Nexudus answered 401. On the profile list the token is dead; elsewhere it may not be.
 
@@ -120,8 +133,18 @@ class Landings:
         """End what is still being told."""
         await end(self._telling)
 
-    async def land(self, ask: Ask, ticket: Ticket, urgency: Urgency, course: Course) -> Landing:
-        """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it."""
+    async def land(
+        self,
+        ask: Ask,
+        ticket: Ticket,
+        urgency: Urgency,
+        course: Course,
+        farewell: Release | None = None,
+    ) -> Landing:
+        """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it.
+
+        `farewell`: to the flight's lock. What is kept EVERYWHERE for all comes with it.
+        """
         taken_at, fetched_at = self.clock.monotonic(), self.clock.wall()
 
         async def begins() -> None:
@@ -143,17 +166,16 @@ class Landings:
         if isinstance(outcome, Refusal):
             await self._withdraw(ask, outcome)
             audience = Audience.PROVEN if outcome.is_failure else Audience.SAME_TOKEN
-            return Landing(outcome, stored=False, audience=audience, took_s=took_s)
+            return Landing(outcome, Kept.NOWHERE, audience, took_s)
         if ask.gate is not None and not await ask.gate():
-            return Landing(outcome, False, Audience.LEADER, took_s)
+            return Landing(outcome, Kept.NOWHERE, Audience.LEADER, took_s)
         if not outcome.storable:
-            return Landing(outcome, False, Audience.SAME_TOKEN, took_s)
+            return Landing(outcome, Kept.NOWHERE, Audience.SAME_TOKEN, took_s)
         want, audience = self.want(ask), Audience.PROVEN
         if not await self._speaks_for_others(ask, outcome.entry):
-            want, audience = wants.own_of(ask), Audience.SAME_TOKEN
-        kept = await self._store(ask, want, ticket, outcome)
-        stored, shared = kept is not Kept.NOWHERE, kept is Kept.EVERYWHERE
-        return Landing(outcome, stored, audience, took_s, shared=shared)
+            want, audience, farewell = wants.own_of(ask), Audience.SAME_TOKEN, None
+        kept = await self._store(ask, want, ticket, outcome, farewell)
+        return Landing(outcome, kept, audience, took_s)
 
     async def _speaks_for_others(self, ask: Ask, entry: Entry) -> bool:
         """Whether an answer may be shared: a 404 only if it is about a profile of the caller's own.
@@ -174,7 +196,9 @@ class Landings:
             # Not "the token is dead", but no acceptance either: nothing vouches for it now.
             await self.refused(ask.principal, on_profiles=False)
 
-    async def _store(self, ask: Ask, want: Want, ticket: Ticket, good: Good) -> Kept:
+    async def _store(
+        self, ask: Ask, want: Want, ticket: Ticket, good: Good, farewell: Release | None
+    ) -> Kept:
         entry = good.entry
         fills = [Fill(want, entry if want.token else for_others(entry), entry.tags)]
         if ask.resource is PROFILES:
@@ -184,7 +208,7 @@ class Landings:
             proof = Proof(entry.fetched_at, user, coworkers)
             fills.append(Fill(wants.proof_of(ask.principal), proof, tags))
         keep_s = self.policies[ask.resource.name].of(entry).keep_s
-        return await self._cache.keep(ticket, fills, keep_s)
+        return await self._cache.keep(ticket, fills, keep_s, farewell)
 
 
 def for_others(entry: Entry) -> Entry:

@@ -26,6 +26,9 @@ class Principal:
     digests: tuple[str, ...]
     expires_at: float | None
 
+    def __hash__(self) -> int:
+        return hash(self.digests)
+
     def __repr__(self) -> str:
         return f"Principal({self.space}, {self.digest})"
 

@@ -6,12 +6,12 @@ import enum
 import math
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from zlib import crc32
 
 from bff.cache.decide import Freshness
 from bff.cache.entry import Entry
-from bff.cache.tiered import Glance, Tier
+from bff.cache.tiered import Tier
 from bff.nexudus.headers import Variants
 from bff.nexudus.intent import Reason
 from bff.resources import Resource
@@ -50,7 +50,8 @@ class Policy:
         numbers = self.good if entry.status == 200 else self.negative
         if not self.jitter:
             return numbers
-        return replace(numbers, fresh_s=numbers.fresh_s * (1 - self.jitter * _spread(entry)))
+        fresh_s = numbers.fresh_s * (1 - self.jitter * _spread(entry))
+        return Freshness(fresh_s, numbers.stale_s, numbers.error_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,13 @@ class Caller:
     """Who asks, in which variants, and how long the answer is waited for.
 
     `until`: monotonic seconds; None waits as long as the fetch itself may take. `began`: when the
-    request did; what may be spent on waiting is spent once, however many reads it makes. `glance`:
-    at the shared store, where one read follows another.
+    request did; what may be spent on waiting is spent once, however many reads it makes.
     """
 
     principal: Principal
     variants: Variants
     until: float | None = None
     began: float | None = None
-    glance: Glance | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Ask:
     `stale_ok`: a stale answer may be served while it is revalidated. `gate`: resolves to whether
     the caller proved itself; until then nothing fetched for it is shared or stored. `stranger`:
     nothing is known of the caller's token, which may be invented. `reason`: of a call that is made
-    for it.
+    for it. `new`: its caller's session just began, so that most likely nothing of it is stored.
     """
 
     caller: Caller
@@ -86,6 +85,7 @@ class Ask:
     gate: Callable[[], Awaitable[bool]] | None = None
     stranger: bool = False
     reason: Reason = Reason.INTERACTIVE
+    new: bool = False
 
     @property
     def principal(self) -> Principal:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from bff.cache import tags as tagging
 from bff.cache.decide import Verdict
 from bff.cache.entry import Entry, Proof
 from bff.cache.flight import Course, Flights, Landed
-from bff.cache.tiered import Found, Ticket, Tier, TieredCache, Want
+from bff.cache.keys import Scope
+from bff.cache.tiered import Found, Seen, Ticket, Tier, TieredCache, Want
 from bff.errors import Overloaded, UpstreamError, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority, Urgency
 from bff.nexudus.intent import Reason
 from bff.resources import PROFILES, RELATED
 from bff.session import wants
-from bff.session.crossing import Crossing
+from bff.session.crossing import Crossing, Fly
 from bff.session.documents import Documents
 from bff.session.interpret import Refusal
-from bff.session.judging import accepted, judged
 from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
+from bff.session.lookup import Lookup
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Caller, Outcome, Reading
 
@@ -53,6 +53,7 @@ class Reads:
         terms: Terms = Terms(),
     ) -> None:
         self.documents = Documents(cache, landings.clock)
+        self.lookup = Lookup(cache, landings)
         self._cache = cache
         self._flights = flights
         self._landings = landings
@@ -83,7 +84,7 @@ class Reads:
         # Stricter than the bootstrap, where a profile list that is served stale vouches for the
         # related list beside it: there the list is being revalidated, and a refusal of the token
         # is noticed. Here nothing else asks Nexudus about the token.
-        known = await self._accepted(caller.principal)
+        known = await self.lookup.accepted(caller.principal)
         if known is None:
             listed = await self.profiles(caller, stale_ok=False, reason=Reason.PROOF)
             if isinstance(listed, Refusal):
@@ -109,11 +110,22 @@ class Reads:
         found = findings.values[0]
         return found is not None and not found.stands_in and found.value == entry
 
-    async def read(self, ask: Ask) -> Reading | Refusal:
-        """One read under the rules. A shared document needs a caller that is or will be proven."""
+    def shown(self, asks: Sequence[Ask], readings: Sequence[Reading]) -> None:
+        """Readings that `lookup` found fresh are what these reads were answered with."""
+        for ask, reading in zip(asks, readings, strict=True):
+            self._hit(ask, reading)
+            self.observe(
+                ask.principal.space, ask.resource.name, reading.tier.value, reading.counts_as
+            )
+
+    async def read(self, ask: Ask, seen: Seen | None = None) -> Reading | Refusal:
+        """One read under the rules. A shared document needs a caller that is or will be proven.
+
+        `seen`: by a survey for this very read, by the same request.
+        """
         space, resource = ask.principal.space, ask.resource.name
         try:
-            answer = await self._read(ask)
+            answer = await self._read(ask, seen)
         except UpstreamError:
             self.observe(space, resource, Tier.UPSTREAM.value, "error")
             raise
@@ -124,18 +136,20 @@ class Reads:
             self.observe(space, resource, answer.tier.value, answer.counts_as)
         return answer
 
-    async def _read(self, ask: Ask) -> Reading | Refusal:
-        want = self._landings.want(ask)
-        wanted = self._wanted(ask, want)
-        findings = await self._cache.find(ask.principal.space, wanted, ask.caller.glance)
-        if self._landings.want(ask) != want:  # the space stopped sharing while the store was asked
-            return await self._read(ask)
+    async def _read(self, ask: Ask, seen: Seen | None) -> Reading | Refusal:
+        wanted = self.lookup.wanted(ask)
+        if ask.new and self._crossing.seizes and not any(map(self._cache.held, wanted)):
+            fetched = await self._seized(ask, wanted[0])
+            if fetched is not None:
+                return fetched
+        findings = await self._cache.find(ask.principal.space, wanted, seen)
+        if not self._landings.is_there(ask, wanted[0]):  # it stopped sharing meanwhile
+            return await self._read(ask, None)
         if ask.gate is not None:
             ask = self._known(ask, findings.values[-1])
-        verdict, reading = self._judged(ask, findings.values)
+        verdict, reading = self.lookup.judged(ask, findings.values)
         if reading is not None and verdict is Verdict.FRESH:
-            if want.token is None and ask.gate is None:
-                self.on_shared_hit(ask, reading.entry)
+            self._hit(ask, reading)
             return reading
         if reading is not None and verdict is Verdict.STALE and ask.stale_ok:
             self._refresh(ask, findings.ticket)
@@ -152,30 +166,27 @@ class Reads:
         """Nexudus answered 401: see `Landings.refused`."""
         await self._landings.refused(principal, on_profiles=on_profiles)
 
-    def _wanted(self, ask: Ask, want: Want) -> tuple[Want, ...]:
-        if ask.resource is PROFILES:
-            return want, wants.proof_of(ask.principal)
-        alone = want.token is not None or self._is_fresh_here(ask, want)
-        found = (want,) if alone else (want, wants.own_of(ask))
-        return found if ask.gate is None else (*found, wants.proof_of(ask.principal))
+    def _hit(self, ask: Ask, reading: Reading) -> None:
+        scope = self._landings.scope_of(ask.principal, ask.resource)
+        if ask.gate is None and scope is not Scope.TOKEN:
+            self.on_shared_hit(ask, reading.entry)
 
     def _known(self, ask: Ask, proof: Found | None) -> Ask:
         """The same, of a caller of whom this much is known: a proven one needs no gate."""
-        is_proven = self._acceptance(proof, ask.principal) is not None
+        is_proven = self.lookup.acceptance(proof, ask.principal) is not None
         return replace(ask, gate=None if is_proven else ask.gate, stranger=proof is None)
 
-    def _is_fresh_here(self, ask: Ask, want: Want) -> bool:
-        """Whether nothing better can be found: most tokens were told nothing of their own, and to
-        look for that would cost each of their reads a question to the shared store."""
-        policy, now = self._policies[ask.resource.name], self._clock.wall()
-        return judged(ask, self._cache.held(want), None, policy, now)[0] is Verdict.FRESH
-
-    def _judged(self, ask: Ask, values: tuple[Found | None, ...]) -> tuple[Verdict, Reading | None]:
-        policy, now = self._policies[ask.resource.name], self._clock.wall()
-        if ask.resource is PROFILES:
-            return judged(ask, values[0], values[1], policy, now)
-        # Of a shared list, and of what this token alone was told instead of it, the better.
-        return min((judged(ask, found, None, policy, now) for found in values), key=_rank)
+    async def _seized(self, ask: Ask, want: Want) -> Reading | Refusal | None:
+        """Ask Nexudus for what most likely is stored nowhere; None if it has to be looked for."""
+        ticket, key = self._cache.unstamped(), wants.shared_key(want, ask.principal, alone=False)
+        patience_s, shared = self._patience_s(ask, None, key), want.token is None
+        landed = await self._landed(ask, key, ticket, patience_s, self._crossing.seize)
+        landing = landed.value
+        if landing is None:
+            return None
+        if landed.joined and not self._may_have(ask, want, landing, shared=shared):
+            return None
+        return self._answer(ask, landing, joined=landed.joined, shared=shared)
 
     async def _fetched(
         self, ask: Ask, ticket: Ticket, fallback: Reading | None
@@ -185,11 +196,11 @@ class Reads:
         alone = ask.gate is not None
         while True:
             want = self._landings.want(ask)
-            key = self._shared_key(ask, alone=alone)
+            key = wants.shared_key(want, ask.principal, alone=alone)
             shared = want.token is None and not alone
             try:
                 patience_s = self._patience_s(ask, fallback, self._flight_key(key, ticket))
-                landed = await self._landed(ask, key, ticket, patience_s)
+                landed = await self._landed(ask, key, ticket, patience_s, self._crossing.fly)
             except UpstreamError as error:
                 if fallback is None or (isinstance(error, Overloaded) and not ask.stale_ok):
                     # That there was no call to be had proves nobody: who is to be proven could
@@ -197,27 +208,35 @@ class Reads:
                     raise
                 return replace(fallback, outcome=Outcome.STALE_ERROR)
             landing = landed.value
+            if landing is None:
+                continue  # it was begun without a look, and there is something: here it was seen
             if landed.joined and not self._may_have(ask, want, landing, shared=shared):
                 # One flight for each token from here on: a queue of such flights, one for each
                 # caller in turn, would keep the last caller waiting for all of them.
                 alone = True
                 continue
-            if isinstance(landing.outcome, Refusal):
-                if landing.outcome.is_failure and fallback is not None:
-                    return replace(fallback, outcome=Outcome.STALE_ERROR)
-                return landing.outcome.for_others() if landed.joined and shared else landing.outcome
-            entry = landing.outcome.entry
-            if landed.joined and shared:
-                entry = for_others(entry)
-            fresh = self._policies[ask.resource.name].of(entry)
-            return Reading(
-                ask.resource, entry, _outcome(landed), landing.tier, fresh, landing.stored,
-                upstream_s=landing.took_s, ident=ask.ident,
-            )  # fmt: skip
+            failed = isinstance(landing.outcome, Refusal) and landing.outcome.is_failure
+            if failed and fallback is not None:
+                return replace(fallback, outcome=Outcome.STALE_ERROR)
+            return self._answer(ask, landing, joined=landed.joined, shared=shared)
+
+    def _answer(
+        self, ask: Ask, landing: Landing, *, joined: bool, shared: bool
+    ) -> Reading | Refusal:
+        """What a flight brought, for its leader or for one who `joined` it."""
+        for_another = joined and shared
+        if isinstance(landing.outcome, Refusal):
+            return landing.outcome.for_others() if for_another else landing.outcome
+        entry = for_others(landing.outcome.entry) if for_another else landing.outcome.entry
+        fresh = self._policies[ask.resource.name].of(entry)
+        return Reading(
+            ask.resource, entry, _outcome(landing, joined=joined), landing.tier, fresh,
+            landing.stored, upstream_s=landing.took_s, ident=ask.ident,
+        )  # fmt: skip
 
     async def _landed(
-        self, ask: Ask, key: str, ticket: Ticket, patience_s: float | None
-    ) -> Landed[Landing]:
+        self, ask: Ask, key: str, ticket: Ticket, patience_s: float | None, fly: Fly
+    ) -> Landed[Landing | None]:
         """The flight's result, waited for as long as its caller has time; the flight goes on."""
         priority = Priority.STRANGER if ask.stranger else Priority.INTERACTIVE
         urgency = Urgency(priority, ask.caller.until or self._clock.monotonic())
@@ -227,8 +246,8 @@ class Reads:
                 return await self._flights.run(
                     self._flight_key(key, ticket),
                     ask.principal.space,
-                    self._known_tags(ask),
-                    lambda: self._crossing.fly(ask, key, ticket, urgency, course),
+                    wants.known_tags(self._landings.want(ask), ask),
+                    lambda: fly(ask, key, ticket, urgency, course),
                     course,
                 )
         except TimeoutError:
@@ -270,7 +289,8 @@ class Reads:
         if self._flights.behind_of(ask.principal.space) >= self._terms.refreshes:
             return
         urgency = Urgency(Priority.BACKGROUND, self._clock.monotonic())
-        key = self._shared_key(ask, alone=False)
+        want = self._landings.want(ask)
+        key = wants.shared_key(want, ask.principal, alone=False)
         # Whoever joins has nothing stale to go on with, and does not wait behind all others.
         course = Course(joined=lambda: urgency.raise_to(Priority.INTERACTIVE))
 
@@ -284,31 +304,10 @@ class Reads:
         self._flights.start(
             self._flight_key(key, ticket),
             ask.principal.space,
-            self._known_tags(ask),
+            wants.known_tags(want, ask),
             refresh,
             course,
         )
-
-    async def _accepted(self, principal: Principal) -> tuple[float, float] | None:
-        findings = await self._cache.find(principal.space, (wants.proof_of(principal),))
-        return self._acceptance(findings.values[0], principal)
-
-    def _acceptance(self, proof: Found | None, principal: Principal) -> tuple[float, float] | None:
-        policy = self._policies[PROFILES.name]
-        return accepted(proof, policy, self._clock.wall(), principal.expires_at)
-
-    def _known_tags(self, ask: Ask) -> frozenset[str]:
-        """What is known before a fetch to drop its result."""
-        want = self._landings.want(ask)
-        tags = {tagging.resource(ask.resource.name), want.address.container.label}
-        if want.token is not None:
-            tags |= {tagging.proof(digest) for digest in ask.principal.digests}
-        return frozenset(tags)
-
-    def _shared_key(self, ask: Ask, *, alone: bool) -> str:
-        """What a flight is shared by: callers of one document, or `alone` those with one token."""
-        want = self._landings.want(ask)
-        return f"{want.key}|{ask.principal.digest}" if alone and want.token is None else want.key
 
     def _flight_key(self, shared_key: str, ticket: Ticket) -> str:
         """The same within this process: while invalidations cannot be heard, only for callers
@@ -317,12 +316,8 @@ class Reads:
         return shared_key if heard else f"{shared_key}|{ticket.stamp}"
 
 
-def _outcome(landed: Landed[Landing]) -> Outcome:
-    if landed.value.tier is Tier.L2:
+def _outcome(landing: Landing, *, joined: bool) -> Outcome:
+    if landing.tier is Tier.L2:
         return Outcome.HIT
-    alone = landed.value.took_s is not None and not landed.joined
+    alone = landing.took_s is not None and not joined
     return Outcome.MISS if alone else Outcome.COALESCED
-
-
-def _rank(one: tuple[Verdict, Reading | None]) -> Verdict:
-    return one[0]

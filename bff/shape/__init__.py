@@ -4,6 +4,7 @@
 the reviewed shapes that `_shape=@name` stands for.
 """
 
+from bff.shape.columns import Columns
 from bff.shape.grammar import DEFAULT_LIMITS, Limits, Shape, Tree, parse
 from bff.shape.named import DEFAULTS, NamedShapes
 from bff.shape.project import project
@@ -11,6 +12,7 @@ from bff.shape.project import project
 __all__ = [
     "DEFAULTS",
     "DEFAULT_LIMITS",
+    "Columns",
     "Limits",
     "NamedShapes",
     "Shape",

@@ -57,11 +57,6 @@ class Shape:
     tree: Tree = field(compare=False, repr=False)
 
     @property
-    def roots(self) -> frozenset[str]:
-        """The first names of all paths."""
-        return frozenset(self.tree)
-
-    @property
     def is_everything(self) -> bool:
         """True for the empty shape."""
         return not self.canonical

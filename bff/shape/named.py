@@ -17,6 +17,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 # text, so both numbers together are what bounds the memory, to about 18 MB.
 _REMEMBERED_SHAPES: Final = 128
 _REMEMBERED_CHARS: Final = 1024
+_NOTICED: Final = 1024
+"""Most texts are asked for once: those that are not are remembered from the second time on."""
 
 DEFAULTS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -50,14 +52,15 @@ class NamedShapes:
 
     `mapping` is name to shape text. Raises ShapeError, naming the shape, for a name that is not
     letters, digits, `-` and `_`, for malformed text, and for text that selects everything, which
-    would quietly undo the review that a named shape stands for.
+    would quietly undo the review that a named shape stands for. For any thread.
     """
 
-    __slots__ = ("_limits", "_named", "_remembered")
+    __slots__ = ("_limits", "_named", "_noticed", "_remembered")
 
     def __init__(self, mapping: Mapping[str, str], limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._named = {f"@{name}": _compile(name, text, limits) for name, text in mapping.items()}
+        self._noticed: set[int] = set()
         self._remembered: Callable[[str], Shape] = lru_cache(_REMEMBERED_SHAPES)(
             partial(parse, limits=limits)
         )
@@ -67,9 +70,15 @@ class NamedShapes:
         reference = text.strip(" ")
         if reference.startswith("@"):
             return self._lookup(reference)
-        if len(text) > _REMEMBERED_CHARS:
-            return parse(text, self._limits)
-        return self._remembered(text)
+        mark = hash(text)  # one text taken for another is remembered a time too early, no more
+        if mark in self._noticed:
+            return self._remembered(text)
+        shape = parse(text, self._limits)
+        if len(text) <= _REMEMBERED_CHARS:
+            if len(self._noticed) >= _NOTICED:
+                self._noticed.clear()
+            self._noticed.add(mark)
+        return shape
 
     def _lookup(self, reference: str) -> Shape:
         shape = self._named.get(reference)

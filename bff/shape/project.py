@@ -20,15 +20,18 @@ def project(document: object, shape: Shape) -> object:
     whole, which for the empty shape is the document, is shared: treat both as read-only.
     A bare scalar has no fields to select, and becomes `None`, as null stays.
     """
-    if shape.is_everything:
-        return document
-    selected: list[object] = []
-    lists: _Lists = [([document], selected, shape.tree)]
+    return document if shape.is_everything else selected(document, shape.tree)
+
+
+def selected(document: object, tree: Tree) -> object:
+    """As `project`, by what is selected of each level."""
+    kept: list[object] = []
+    lists: _Lists = [([document], kept, tree)]
     objects: _Objects = []
     while lists or objects:
         _drain_lists(lists, objects)
         _drain_objects(objects, lists)
-    return selected[0] if selected else None
+    return kept[0] if kept else None
 
 
 def _drain_lists(lists: _Lists, objects: _Objects) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bff.cache.tiered import Fill, Findings, Found, Glance, Kept, Ticket, TieredCache, Want
+from bff.cache.store import Release
+from bff.cache.tiered import Fill, Findings, Found, Kept, Seen, Ticket, TieredCache, Want
 from bff.observe.tracing import Attributes, Tracer
 
 
@@ -13,11 +14,11 @@ class TracedCache(TieredCache):
 
     tracer: Tracer
 
-    async def find(
-        self, space: str, wants: Sequence[Want], glance: Glance | None = None
-    ) -> Findings:
+    async def find(self, space: str, wants: Sequence[Want], seen: Seen | None = None) -> Findings:
+        if seen is not None and self.holds(seen) and seen.of(wants) is not None:
+            return await super().find(space, wants, seen)  # the survey has a span
         with self.tracer.step("cache.find", _of(space, wants)) as span:
-            findings = await super().find(space, wants, glance)
+            findings = await super().find(space, wants, seen)
             span.tell(_found(findings.values))
             return findings
 
@@ -27,11 +28,17 @@ class TracedCache(TieredCache):
             span.tell(_found(findings.values))
             return findings
 
-    async def keep(self, ticket: Ticket, fills: Sequence[Fill], keep_s: float) -> Kept:
+    async def keep(
+        self,
+        ticket: Ticket,
+        fills: Sequence[Fill],
+        keep_s: float,
+        release: Release | None = None,
+    ) -> Kept:
         wants = [fill.want for fill in fills]
         space = wants[0].address.container.space
         with self.tracer.step("cache.keep", _of(space, wants)) as span:
-            kept = await super().keep(ticket, fills, keep_s)
+            kept = await super().keep(ticket, fills, keep_s, release)
             span.tell({"bff.outcome": kept.value})
             return kept
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from bff.cache.keys import Container
-from bff.cache.store import Invalidated, Loaded, Put, Store
+from bff.cache.store import Invalidated, Loaded, Put, Release, Store
 from bff.observe.tracing import Kind, Span, Tracer
 
 
@@ -26,10 +26,18 @@ class TracedStore:
             return loaded
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
         with self._span("save", container.space) as span:
-            saved = await self._inner.save(container, puts, stamp=stamp, ttl_s=ttl_s)
+            saved = await self._inner.save(
+                container, puts, stamp=stamp, ttl_s=ttl_s, release=release
+            )
             size = sum(len(put.sealed) for put in puts)
             span.tell({"bff.outcome": "saved" if saved else "overtaken", "bff.bytes": size})
             return saved

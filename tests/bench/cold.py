@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ AT_ONCE: Final = 50
 WARMING_S: Final = 2
 RUN_S: Final = 4
 DIRECT_S: Final = 2
+BURST_MS: Final = 1_000
 WARMING: Final = 1_000
 """Members that warm it up; the others are measured, each once."""
 HINT: Final = "?coworkerId={active}"
@@ -32,64 +34,114 @@ def cold(world: World, at_once: int = AT_ONCE) -> Iterator[Cost]:
     for the latency of a hosted Nexudus; a near one makes of so many at once more new sessions a
     second than a core can take, and what is added is then the queue.
     """
-    aims = (2.0, 5.0) if (world.latency_ms, at_once) == (HOSTED_MS, AT_ONCE) else (None, None)
+    hosted = (world.latency_ms, at_once) == (HOSTED_MS, AT_ONCE)
     about = f"{at_once} at once, {world.latency_ms} ms a call"
     for kind, query in (("cold bootstrap", ""), ("cold with a hint", HINT)):
-        run = _gateway(world, at_once, query)
-        added = [float(each) for each in run.told["added"].split()]
-        if len(added) < 0.9 * run.requests or run.told["partial"] != "0":
-            raise Wrong(
-                f"{kind}: of {run.requests} answers {len(added)} were cold and whole, "
-                f"{run.told['partial']} partial"
-            )
-        p99 = statistics.quantiles(added, n=100)[98]
+        crowd = Crowd(at_once, world.latency_ms, together=bool(query))
+        found, spent_ms = _measured(world, crowd, query)
         what = f"{kind}, {about}: added"
-        yield Cost(f"{what}, median", Spread.around(added), " ms", aims[0])
-        yield Cost(f"{what}, p99", Spread.of([p99]), " ms", aims[1])
-        if world.latency_ms == HOSTED_MS:
-            outside = run.p50_ms - _direct(world, at_once, together=bool(query))
+        yield Cost(f"{what}, median", Spread.around(found.added), " ms", 2.0 if hosted else None)
+        yield Cost(f"{what}, p99", Spread.of([found.p99]), " ms", 5.0 if hosted else None)
+        if hosted:
+            outside = found.run.p50_ms - _direct(world, crowd)
             yield Cost(f"{what}, from outside", Spread.of([outside]), " ms")
+            what = f"{kind}, {about}: processor time"
+            yield Cost(f"{what} of a session", Spread.of([spent_ms]), " ms")
+            burst, _ = _measured(world, replace(crowd, burst=True), query)
+            what = f"{kind}, {at_once} begun at one moment, {world.latency_ms} ms a call: added"
+            yield Cost(f"{what}, median", Spread.around(burst.added), " ms")
+            yield Cost(f"{what}, p99", Spread.of([burst.p99]), " ms")
 
 
-def _gateway(world: World, at_once: int, query: str) -> Run:
-    prefix = f"cold-{world.latency_ms}-{at_once}-{bool(query):d}"
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """`at_once` sessions under way, on average. `together`: both calls of one are.
+
+    They begin at moments of their own, as members do; in a `burst` all at the same one, once in
+    BURST_MS.
+    """
+
+    at_once: int
+    latency_ms: int
+    together: bool
+    burst: bool = False
+
+    @property
+    def answer_ms(self) -> int:
+        """What a session takes at least."""
+        return self.latency_ms * (1 if self.together else 2)
+
+    @property
+    def cycle_ms(self) -> int:
+        """Between two sessions of one connection: an answer, and a pause of half a call or so."""
+        return BURST_MS if self.burst else self.answer_ms + self.latency_ms // 2
+
+    @property
+    def connections(self) -> int:
+        """As many as it takes, those that pause among them."""
+        return self.at_once if self.burst else round(self.at_once * self.cycle_ms / self.answer_ms)
+
+    def arguments(self, path: Path) -> tuple[str, ...]:
+        """What wrk_tokens.lua is to do with the tokens of a file."""
+        calls, begun = (
+            "together" if self.together else "in turn",
+            "burst" if self.burst else "apart",
+        )
+        numbers = (self.cycle_ms, self.latency_ms, self.connections)
+        return (str(path), calls, begun, *map(str, numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What sessions of one run took beside their calls, in ms."""
+
+    run: Run
+    added: tuple[float, ...]
+
+    @property
+    def p99(self) -> float:
+        """Of all of them."""
+        return statistics.quantiles(self.added, n=100)[98]
+
+
+def _measured(world: World, crowd: Crowd, query: str) -> tuple[Added, float]:
+    """And the gateway's processor time for each session, in ms. Raises Wrong."""
+    prefix = f"cold-{crowd.latency_ms}-{crowd.at_once}-{crowd.together:d}-{crowd.burst:d}"
     with world.gateway(BFF_REDIS_PREFIX=prefix) as gateway:
-        asked = partial(_each_once, world, gateway.origin, at_once=at_once, target=PATH + query)
+        asked = partial(_each_once, world, gateway.origin, crowd, target=PATH + query)
         asked(members=world.members[:WARMING], seconds=WARMING_S)
-        return asked(members=world.members[WARMING:], seconds=RUN_S)
+        before_s = gateway.cpu_s()
+        run = asked(members=world.members[WARMING:], seconds=RUN_S)
+        spent_s = gateway.cpu_s() - before_s
+    added = tuple(float(each) for each in run.told["added"].split())
+    if len(added) < 0.9 * run.requests or run.told["partial"] != "0":
+        raise Wrong(
+            f"{prefix}: of {run.requests} answers {len(added)} were cold and whole, "
+            f"{run.told['partial']} partial"
+        )
+    return Added(run, added), 1000 * spent_s / run.requests
 
 
-def _direct(world: World, at_once: int, *, together: bool) -> float:
+def _direct(world: World, crowd: Crowd) -> float:
     """What the calls take without a gateway, as many at once: one after the other, or the longer.
 
     Milliseconds, medians.
     """
+    alone = replace(crowd, together=True)
     each = [
         _each_once(
-            world, world.sandbox.origin, world.members, at_once=at_once, target=path,
-            seconds=DIRECT_S,
+            world, world.sandbox.origin, alone, world.members, target=path, seconds=DIRECT_S
         ).p50_ms
         for path in (PROFILE_LIST, RELATED_LIST)
-    ]  # fmt: skip
-    return max(each) if together else sum(each)
+    ]
+    return max(each) if crowd.together else sum(each)
 
 
 def _each_once(
-    world: World,
-    origin: str,
-    members: Sequence[Member],
-    *,
-    at_once: int,
-    target: str,
-    seconds: int,
+    world: World, origin: str, crowd: Crowd, members: Sequence[Member], *, target: str, seconds: int
 ) -> Run:
     path = listed(world.folder / "once", members, target)
-    mode = "together" if HINT in target else "in turn"
-    arguments = (str(path), mode, str(world.latency_ms))
-    # As many connections as it takes for so many requests at once, pauses between them counted.
-    answer_ms = world.latency_ms * (2 if target == PATH else 1)
-    connections = round(at_once * (answer_ms + world.latency_ms / 2) / answer_ms)
     return Load(
-        origin, {"accept-encoding": "br"}, seconds, connections,
-        HERE / "wrk_tokens.lua", lambda: arguments,
+        origin, {"accept-encoding": "br"}, seconds, crowd.connections,
+        HERE / "wrk_tokens.lua", lambda: crowd.arguments(path),
     ).run()  # fmt: skip

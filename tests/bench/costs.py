@@ -22,6 +22,11 @@ from tests.support.redis_server import RedisServer
 
 SESSIONS: Final = 200
 ANSWERS: Final = 2_000
+REMEMBERED: Final = 2_500
+"""Requests after which a worker remembers no more of them: the latest are kept for operators."""
+IDLE_S: Final = 2.0
+"""A worker goes on for a moment after its first answer: it connects, and gives back what its start
+took."""
 STARTS: Final = 3
 
 
@@ -61,7 +66,7 @@ def memory(world: World) -> Iterator[Cost]:
     """Of an idle worker, of a finished answer in it, and of a session in Redis."""
     with world.gateway(BFF_REDIS_PREFIX="memory", BFF_L1_BYTES="256MiB") as gateway:
         worker = gateway.pids()[-1]
-        time.sleep(2)
+        time.sleep(IDLE_S)
         idle = gateway.resident_bytes(worker)
         yield Cost("memory of an idle worker", Spread.of([idle / 2**20]), " MiB", 60)
         yield _of_answers(world, gateway, worker)
@@ -75,12 +80,13 @@ def memory(world: World) -> Iterator[Cost]:
 def _of_answers(world: World, gateway: Server, worker: int) -> Cost:
     """Many shapes of one list: each is one finished answer of much the same size.
 
-    Each is asked for twice: what is asked for once is made of what is parsed, and not kept.
+    Each is asked for twice: what is asked for once is made of what is parsed, and not kept. So
+    are requests that fill what is remembered of them, which is no part of an answer.
     """
     with httpx.Client(base_url=gateway.origin, trust_env=False) as client:
         headers = bearer(world.members[0].token, **{"accept-encoding": "identity"})
-        for number in range(100):
-            client.get(f"{PATH}?_shape=Profiles,User,Warm{number // 2}", headers=headers)
+        for number in range(REMEMBERED):
+            client.get(f"{PATH}?_shape=Warm{number}", headers=headers)
         before, total = gateway.resident_bytes(worker), 0
         for number in range(2 * ANSWERS):
             shape = f"Profiles,User,Other{number // 2}"

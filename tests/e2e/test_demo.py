@@ -96,7 +96,7 @@ def test_the_three_commands_do_what_they_say(shown: Running) -> None:
     assert status == "HTTP/1.1 200 OK"
     assert headers["cache-status"].startswith("bff; fwd=uri-miss")
     size = int(headers["content-length"])
-    assert re.fullmatch(rf"{size} bytes in 0\.\d+ s\n", figures)
+    assert re.fullmatch(rf"{size} bytes in \d+\.\d+ s\n", figures)
 
     status, headers, _ = sh(full)
     assert headers["cache-status"].startswith("bff; hit")

@@ -24,7 +24,7 @@ from tests.support.redis_server import RedisServer
 ECHO = b"GET /api/public/_echo"
 PROFILES = b"/api/public/coworkers/profiles"
 SECRET = "s" * 32
-REPLACED_S = 5.0
+REPLACED_S = 20.0
 
 
 async def checks(stage: RawStage) -> dict[str, Any]:

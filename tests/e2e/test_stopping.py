@@ -20,6 +20,8 @@ HELD = b"/api/held"
 DOWNLOAD = b"/api/download"
 PARTS = 20
 STOP_S = 1
+STOP_TIMEOUT_S = 10
+"""After which whatever holds the end up is cut, unless it is set."""
 
 
 class Held:
@@ -67,10 +69,10 @@ async def running(
 
 async def refused(stage: RawStage) -> None:
     """Returns once nobody is accepted any more; nobody waits until then."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while True:
             try:
-                async with stage.connected() as late, asyncio.timeout(1):
+                async with stage.connected() as late, asyncio.timeout(4):
                     await late.ask(stage.request(READY))
             except ConnectionRefusedError:
                 return
@@ -107,7 +109,7 @@ async def test_what_is_under_way_is_finished(tmp_path: Path, workers: int, redis
             assert (answer.status, answer.body) == (200, b"held")
             assert answer.values(b"connection") == (b"close",)
             assert await loading.rest() == bytes(PARTS * 1000)
-        assert await ended(stage, within_s=3) == 0
+        assert await ended(stage, within_s=STOP_TIMEOUT_S - 1) == 0
 
 
 async def test_what_does_not_end_is_cut(tmp_path: Path, redis_url: str) -> None:
@@ -120,7 +122,7 @@ async def test_what_does_not_end_is_cut(tmp_path: Path, redis_url: str) -> None:
             await held.arrived(1)
             began = time.monotonic()
             stage.process.terminate()
-            assert await ended(stage, within_s=STOP_S + 2) == 0
+            assert await ended(stage, within_s=STOP_TIMEOUT_S - 1) == 0
             assert time.monotonic() - began > STOP_S * 0.9
             assert (await asking.rest(), await half.rest()) == (b"", b"")
 
@@ -136,7 +138,7 @@ async def test_readiness_is_off_before_anybody_is_refused(tmp_path: Path, redis_
             for connection in kept:
                 assert (await connection.ask(stage.request(READY))).status == 200
             stage.process.terminate()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while (told := await probed(stage)).status == 200:
                     pass
             assert told.status == 503
@@ -146,7 +148,7 @@ async def test_readiness_is_off_before_anybody_is_refused(tmp_path: Path, redis_
                 assert (answer.status, answer.values(b"connection")) == (200, (b"close",))
                 assert await connection.rest() == b""
         stage.process.terminate()
-        assert await ended(stage, within_s=5) == 0
+        assert await ended(stage, within_s=STOP_TIMEOUT_S - 1) == 0
 
 
 async def probed(stage: RawStage) -> Answer:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fleet import Terms, fleet
 from tests.support.fleet_course import BOTH_FAIL, NEXUDUS_FAILS, PROCESSES_END, REDIS_FAILS
-from tests.support.fleet_expected import summary, unmet
+from tests.support.fleet_expected import CALM, summary, unmet
 from tests.support.fleet_load import loaded
 from tests.support.fleet_run import Run
 from tests.support.fleet_stampede import CALLERS, gathered
@@ -19,7 +19,7 @@ BETWEEN_S = 0.2
 BREAKER_CLOSES_S = 0.6
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_pitfalls_21_and_23_members_notice_nothing(
     own_redis: RedisServer, tmp_path: Path
 ) -> None:
@@ -28,12 +28,12 @@ async def test_pitfalls_21_and_23_members_notice_nothing(
         async with loaded(opened, SEED) as load:
             run = Run(load)
             try:
-                await run.calm("nothing fails", 2.0)
+                await run.calm(CALM, 2.0)
                 statuses = await crowd.run()
                 await run.calm("a stampede is over", 0.5)
                 expired = statuses, await crowd.calls()
                 await run.course((*REDIS_FAILS, *PROCESSES_END), BETWEEN_S)
-                await run.calm("nothing fails", 2.0)
+                await run.calm(CALM, 2.0)
                 await run.course((*NEXUDUS_FAILS, *BOTH_FAIL), BREAKER_CLOSES_S)
             finally:
                 print(run.text(), summary(run), sep="\n")

@@ -42,7 +42,7 @@ class Turn:
         self.log.append("gone")
 
     async def was_late(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not self.log:  # noqa: ASYNC110 - nothing else tells it
                 await asyncio.sleep(0.001)
 

@@ -171,6 +171,28 @@ async def test_a_shape_that_is_asked_for_again_is_kept(solo: Stage) -> None:
     assert await solo.metric("bff_finished_hits") == 1
 
 
+async def test_what_is_made_and_not_reported_yet_is_bounded(
+    solo: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them keeps its body, which nothing counts; a loop that stands still reports none."""
+    monkeypatch.setattr("bff.edge.hot.MOST_MADE", 3)
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    await warmed(solo, f"{BOOTSTRAP}?_shape=User", headers)
+    hot_of(solo).settle()
+
+    def made(shape: str) -> bool:
+        query = b"_shape=" + shape.encode()
+        scope = AsgiCall("GET", BOOTSTRAP.encode(), query, headers).scope
+        return hot_of(solo).find(scope) is not None
+
+    names = ("Id", "FullName", "Email", "Active")
+    assert [made(f"RelatedProfiles.{name}") for name in names] == [True, True, True, False]
+    assert made("User"), "what is kept finished takes no more room"
+    hot_of(solo).settle()
+    assert made("RelatedProfiles.Active")
+
+
 @pytest.mark.parametrize(
     "query", ["_shape=A..B", "_shape=@unknown", "_shape=User.%49d", "_shape=User.Id&coworkerId=101",
               "_shape=", "coworkerId=101", "_shape=User.Id&_shape=User.Id"]

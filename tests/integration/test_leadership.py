@@ -13,13 +13,15 @@ from hypothesis.stateful import run_state_machine_as_test
 from bff.cache.bus import RedisBus
 from bff.cache.connect import connect
 from bff.cache.endings import Failed, Nothing, Stored, Unshared, encode
-from bff.cache.leadership import Lead, Tenure, Told
+from bff.cache.lead import Lead, Tenure, Told
+from bff.cache.tiered import Fill, Kept, Ticket
 from bff.errors import UpstreamDown
-from tests.support.cache_process import SPACE, profiles, related, until
+from tests.support.cache_process import SPACE, entry, profiles, related, until
 from tests.support.leadership_child import CALLS
 from tests.support.leadership_crowd import (
     LONG,
     SHORT,
+    TAGS,
     WANT,
     Upstream,
     crowd,
@@ -90,6 +92,76 @@ async def test_waiters_are_woken_by_the_release_not_by_a_timer(redis_url: str) -
         assert isinstance(told, Told)
         with await others[0].leadership.claim(late, within_s=1, after=told) as turn:  # type: ignore[union-attr]
             assert isinstance(turn, Lead)
+
+
+async def test_what_is_stored_ends_its_flight_in_the_same_command(redis_url: str) -> None:
+    async with crowd(redis_url, 2) as (first, second):
+        lead, ticket = await first.lead(), await first.process.cache.begin(SPACE)
+        task = await waiting(second)
+        fills = [Fill(WANT, entry(b"1", *TAGS), TAGS)]
+        with lead:
+            kept = await first.process.cache.keep(ticket, fills, 60, lead.farewell)
+            assert kept is Kept.EVERYWHERE
+            assert await task == Told(Stored(), lead.owner)
+            lead.ending, lead.released = Stored(), True
+        assert not first.leadership._releases, "nothing is left to be told"
+        assert not first.leadership._leads
+        assert await second.read(Upstream(error=AssertionError("a call"))) == fills[0].value
+
+
+async def test_what_nobody_has_and_nobody_leads_is_led_without_a_look(redis_url: str) -> None:
+    async with crowd(redis_url, 2) as (first, second):
+        looked = await first.lock()
+        lead = await first.seize()
+        assert lead is not None
+        assert lead.lock == looked, "its stamp is as of a look"
+        assert await second.seize() is None
+        task = await waiting(second)
+        with lead:
+            ticket = Ticket(first.process.memory.ticket(), lead.lock.stamp)
+            assert await first.process.fill(ticket, WANT, entry(b"1", *TAGS), *TAGS)
+            lead.ending = Stored()
+        assert await task == Told(Stored(), lead.owner)
+
+
+async def test_what_may_be_stored_has_to_be_looked_for(redis_url: str) -> None:
+    async with crowd(redis_url, 2) as (first, second):
+        await first.process.put(WANT, entry(b"1", *TAGS), *TAGS)
+        assert await second.seize() is None
+        # Good for nothing any more, but that is not for a lock to judge.
+        await first.process.invalidator.invalidate(SPACE, frozenset({"r:related"}), "write")
+        assert await second.seize() is None
+        assert await lock_of(first) == {}
+
+
+async def test_without_a_clock_or_a_bus_nothing_is_led_without_a_look(redis_url: str) -> None:
+    async with crowd(redis_url, 1) as (one,):
+        assert await one.seize() is None, "nobody has looked yet: the clock is to begin"
+        await one.lock()
+        lead = await one.seize()
+        assert lead is not None
+        with lead:
+            pass
+        assert one.leadership.seizes
+        assert isinstance(one.process.bus, RedisBus)
+        one.process.bus.trusted_until = 0.0
+        assert not one.leadership.seizes
+
+
+async def test_pitfall_14_what_was_overtaken_ends_its_flight_by_itself_and_says_nothing(
+    redis_url: str,
+) -> None:
+    async with crowd(redis_url, 2) as (first, second):
+        lead, ticket = await first.lead(), await first.process.cache.begin(SPACE)
+        task = await waiting(second)
+        await second.process.invalidator.invalidate(SPACE, frozenset({"r:related"}), "write")
+        fills = [Fill(WANT, entry(b"1", *TAGS), TAGS)]
+        with lead:
+            kept = await first.process.cache.keep(ticket, fills, 60, lead.farewell)
+            assert kept is Kept.NOWHERE
+            await heard(second)
+            assert not task.done()
+        assert await task == Told(Nothing())
 
 
 async def test_pitfall_14_after_an_invalidation_nobody_joins_the_flight_from_before(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.e2e.commands import free_port
 from tests.support.passthrough_app import ORIGIN
 from tests.support.raw_upstream import HOST, Handler, Peer, Upstream, upstream
 
@@ -20,8 +20,7 @@ MIB = 2**20
 @asynccontextmanager
 async def granian(up: Upstream) -> AsyncIterator[int]:
     """A port on which granian passes through to `up`."""
-    with socket.create_server((HOST, 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--no-log"),
         *("--host", HOST, "--port", str(port), "tests.support.passthrough_app:create"),

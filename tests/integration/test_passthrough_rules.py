@@ -297,7 +297,7 @@ async def test_errors_of_nexudus_pass_as_they_are(solo: Stage) -> None:
     for effect in (
         Status(400, body='{"Message":"x: y","Errors":[]}'),
         Status(403),
-        Status(409, retry_after=1),
+        Status(409, retry_after=0),
         Status(500, body="boom", content_type="text/plain"),
         Status(503, retry_after=9),
     ):

@@ -356,7 +356,7 @@ BAD_ANSWERS = [
     pytest.param(Override("[]"), 502, id="list"),
     pytest.param(Override("null"), 502, id="null"),
     pytest.param(Status(401), 401, id="401"),
-    pytest.param(Status(409, retry_after=1), 503, id="409"),
+    pytest.param(Status(409, retry_after=0), 503, id="409"),
     pytest.param(Status(500), 500, id="500"),
     pytest.param(Status(302), 302, id="302"),
     pytest.param(Status(201, body="{}"), 502, id="201"),

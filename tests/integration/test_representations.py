@@ -216,7 +216,7 @@ async def test_the_age_of_a_bootstrap_is_that_of_its_oldest_part(solo: Stage) ->
 
 
 @pytest.mark.parametrize(
-    "effect", [Status(401), Status(409, retry_after=1), Status(500), Html200()]
+    "effect", [Status(401), Status(409, retry_after=0), Status(500), Html200()]
 )
 async def test_pitfall_19_errors_say_how_they_may_be_kept(solo: Stage, effect: Effect) -> None:
     solo.tenant.fault(effect)

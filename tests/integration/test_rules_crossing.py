@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
 
+from bff.cache.connect import connect
 from bff.sandbox.effects import SetCookie, Status
-from tests.support.gateway import BOOTSTRAP, PROFILES, Stage, related, stage
+from tests.support.gateway import BOOTSTRAP, PROFILES, Stage, related, stage, until
 
 OF_ALICE = related(101)
 FLEET = 4
@@ -100,3 +102,50 @@ async def test_a_process_that_dies_in_the_middle_is_replaced(fleet: Stage) -> No
     assert fleet.tenant.arrivals(PROFILES) == 2
     fleet.tenant.release()
     assert (await leading).status_code == 200
+
+
+async def test_a_session_that_begins_looks_once_and_ends_its_flights_with_what_they_store(
+    fleet: Stage,
+) -> None:
+    await fleet.prove(fleet.bob)
+    before = await commands(fleet)
+    assert (await fleet.get(BOOTSTRAP, fleet.alice)).status_code == 200
+    asked = {name: count - before[name] for name, count in (await commands(fleet)).items()}
+    assert asked == {"load": 1, "save": 2}
+    async with connect(fleet.redis_url) as redis:
+        locks = [await redis.hgetall(key) async for key in redis.scan_iter("*:lock:*")]
+    assert len(locks) == 3, "of two lists, and of bob's"
+    assert all(lock[b"landed"] == b"1" for lock in locks)
+
+
+async def test_what_another_session_of_the_user_left_is_found_although_it_is_stale(
+    fleet: Stage,
+) -> None:
+    await fleet.get(BOOTSTRAP, fleet.alice, via=0)
+    fleet.clock.advance(301)
+    await until(partial(heard, fleet))
+    fleet.tenant.hold(OF_ALICE, at="request")
+    answer = await fleet.get(BOOTSTRAP, fleet.tenant.another(fleet.alice), via=1)
+    assert answer.json()["RelatedProfiles"]
+    assert int(answer.headers["age"]) >= 301
+
+
+async def test_a_session_that_begins_waits_for_what_another_process_fetches(fleet: Stage) -> None:
+    fleet.tenant.hold(OF_ALICE, at="request", count=1)
+    first = fleet.later(BOOTSTRAP, fleet.alice, via=0)
+    await fleet.tenant.held()
+    second = fleet.later(BOOTSTRAP, fleet.tenant.another(fleet.alice), via=1)
+    await fleet.waiting(1, via=1)
+    fleet.tenant.release()
+    assert (await first).json()["RelatedProfiles"] == (await second).json()["RelatedProfiles"]
+    assert fleet.tenant.arrivals(OF_ALICE) == 1
+
+
+async def commands(fleet: Stage) -> dict[str, float]:
+    names = ("load", "save")
+    return {name: await fleet.metric("bff_store_seconds_count", name) for name in names}
+
+
+async def heard(fleet: Stage) -> bool:
+    answer = await fleet.get("/readyz", via=1)
+    return bool(answer.json()["checks"]["invalidations"] == "heard")

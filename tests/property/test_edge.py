@@ -26,7 +26,7 @@ from bff.edge.caching import (
     server_timing,
 )
 from bff.edge.compression import Encoding, compress, negotiate
-from bff.edge.conditional import etag, matches
+from bff.edge.conditional import counted, etag, matches
 from bff.edge.headers_in import bearer
 from bff.edge.target import MAX_COWORKER_ID, check_target, coworker_id, parse_query
 from bff.errors import CredentialsError, ParameterError, ShapeError, TargetError
@@ -36,7 +36,8 @@ TOKEN_CHARACTERS: Final = (
 )
 
 encodings = st.sampled_from(Encoding)
-parts = st.lists(st.binary(max_size=12), max_size=5)
+parts = st.lists(st.text(max_size=6), max_size=5)
+representations = st.tuples(st.binary(max_size=12), encodings, parts)
 blanks = st.text(" \t", max_size=2)
 tokens = st.text(TOKEN_CHARACTERS, min_size=1, max_size=12)
 latin1 = st.text(st.characters(max_codepoint=255), max_size=60)
@@ -45,19 +46,22 @@ latin1 = st.text(st.characters(max_codepoint=255), max_size=60)
 # --- validators
 
 
-@given(parts, encodings, parts, encodings)
-def test_pitfall_11_etags_are_equal_exactly_when_parts_and_encoding_are(
-    some: list[bytes], encoding: Encoding, others: list[bytes], other: Encoding
+Representation = tuple[bytes, Encoding, list[str]]
+
+
+@given(representations, representations)
+def test_pitfall_11_etags_are_equal_exactly_when_body_encoding_and_whose_they_are_is(
+    one: Representation, another: Representation
 ) -> None:
-    equal = (some, encoding) == (others, other)
-    assert (etag(some, encoding) == etag(others, other)) is equal
+    tags = [etag(body, encoding, counted(whose)) for body, encoding, whose in (one, another)]
+    assert (tags[0] == tags[1]) is (one == another)
 
 
 @st.composite
-def two_cuts_of_one_text(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
-    text = draw(st.binary(min_size=1, max_size=12))
+def two_cuts_of_one_text(draw: st.DrawFn) -> tuple[list[str], list[str]]:
+    text = draw(st.text(min_size=1, max_size=12))
 
-    def cut() -> list[bytes]:
+    def cut() -> list[str]:
         at = sorted(draw(st.lists(st.integers(0, len(text)), max_size=4)))
         return [text[start:end] for start, end in pairwise([0, *at, len(text)])]
 
@@ -65,12 +69,14 @@ def two_cuts_of_one_text(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
 
 
 @given(two_cuts_of_one_text())
-def test_pitfall_11_the_same_bytes_cut_elsewhere_are_another_etag(
-    cuts: tuple[list[bytes], list[bytes]],
+def test_pitfall_11_the_same_text_cut_elsewhere_is_anothers_etag(
+    cuts: tuple[list[str], list[str]],
 ) -> None:
     one, other = cuts
-    assert b"".join(one) == b"".join(other)
-    assert (etag(one, "br") == etag(other, "br")) is (one == other)
+    assert "".join(one) == "".join(other)
+    assert (counted(one) == counted(other)) is (one == other)
+    whose, body = "".join(one).encode(), b"body"
+    assert etag(body, Encoding.BR, whose) != etag(whose + body, Encoding.BR)
 
 
 opaque_tags = st.text(
@@ -113,7 +119,7 @@ def test_one_malformed_member_makes_the_whole_value_match_nothing(
 
 @given(latin1)
 def test_arbitrary_text_never_matches_a_validator_that_is_not_in_it(text: str) -> None:
-    tag = etag([text.encode()], "br")
+    tag = etag(text.encode(), Encoding.BR)
     assert matches(text, tag) is (text.strip(" \t") == "*")
 
 

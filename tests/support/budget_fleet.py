@@ -107,13 +107,15 @@ async def fleet(
     processes: int = 4,
     *,
     spaces: Sequence[str] = (SPACE,),
+    timeout_s: float = 5.0,
 ) -> AsyncIterator[list[Member]]:
-    """So many processes, started."""
+    """So many processes, started. On a busy machine Redis is slow, and never away."""
     log = Log()
     members = []
     for index in range(processes):
         name = f"p{index}"
-        store = GuardedStore(RemoteStore(connect(url), KEYSPACE, process=name), SystemClock())
+        remote = RemoteStore(connect(url), KEYSPACE, process=name, timeout_s=timeout_s)
+        store = GuardedStore(remote, SystemClock())
         budget = SpaceBudgets(config, spaces, store.run, process=name, clock=SystemClock())
         members.append(Member(budget, store, log))
     try:

@@ -30,7 +30,7 @@ def version(number: int) -> Entry:
 
 async def keep(one: Process, number: int = 1) -> None:
     """Fetched and kept; anew if a busy machine cost the process its trust in between."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await one.put(LIST, version(number), *TAGS):
             await trusting(one)
 

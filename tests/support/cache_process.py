@@ -116,7 +116,7 @@ async def alone(url: str, name: str, setting: Setting | None = None) -> AsyncIte
         await made.guarded.aclose()
 
 
-async def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     """Returns as soon as `condition` holds; TimeoutError if it never does."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own

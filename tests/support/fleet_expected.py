@@ -14,9 +14,12 @@ from tests.support.fleet_run import Run
 BUSY_S: Final = 0.25
 """What a machine that does other things at the same time may add to any wait."""
 
-OVERTAKEN: Final = 3
-"""Calls that may reach Nexudus too close to the one before: they follow four times as close as is
-documented here, and a busy machine holds some of them up on their way."""
+CALM: Final = "nothing fails"
+"""The name of the phases that the others are compared with."""
+
+OVERTAKEN: Final = 8
+"""Calls, of some 700, that may reach Nexudus too close to the one before: they follow four times as
+close as is documented here, and a busy machine holds some of them up on their way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ def _without_redis(run: Run) -> list[Phase]:
 
 
 def _slowest_cached_without_redis(run: Run) -> float:
-    return max((each.slowest_cached_s for each in _without_redis(run)), default=0.0)
+    """Beyond what it takes on this machine at this time while nothing fails."""
+    phases = run.load.figures.phases
+    anyway_s = min((each.slowest_cached_s for each in phases if each.name == CALM), default=0.0)
+    return max((each.slowest_cached_s for each in _without_redis(run)), default=0.0) - anyway_s
 
 
 def _slowest_without_redis(run: Run) -> float:

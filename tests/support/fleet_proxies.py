@@ -21,7 +21,7 @@ from tests.support.fault_proxy import HOST, SOUND, FaultProxy, Line, Way
 from tests.support.processes import program
 
 ROOT: Final = Path(__file__).parents[2]
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
-from bff.cache.leadership import LEASE_S
+from bff.cache.lead import LEASE_S
 from bff.sandbox.auth import token_digest
 from tests.support.fleet_course import Event
 from tests.support.fleet_faults import FaultyRun
@@ -23,6 +23,8 @@ RECOVERY_S: Final = 1.0
 """How long Nexudus, well again, may still count as failing, beside the longest opening of a
 breaker, which may have begun just before: a pause may last, and refreshes take their time."""
 REDIS_PATIENCE_S: Final = 6.0
+SAMPLED_S: Final = 1.5
+"""After which a gateway has told how late it and its answers were, see `bff.observe.sampler`."""
 LATE_S: Final = "0.05"
 """A bound of the histogram: a request asks Redis a few times, and waits 0.2 s in all."""
 _CHANGED_S: Final = 2.0
@@ -116,13 +118,21 @@ class Run:
             self.overruns += phase.overruns
         self.windows = throttle["windows"]
         self._calls = told["total"]
+        overlaps = [each for each in told["overlaps"] if each["at"] > self._looked_at]
+        late = await self._was_late()
+        if not late and any(self._together(each) > 1 for each in overlaps):
+            await asyncio.sleep(SAMPLED_S)
+            late = await self._was_late()
+        for overlap in overlaps:
+            self._note_overlap(overlap, late=late)
+        self._looked_at = max((each["at"] for each in told["overlaps"]), default=0.0)
+
+    async def _was_late(self) -> bool:
+        """Whether Redis has been since this was last asked, or a process too late for its lease."""
         late, self._late = self._late, await self._late_answers()
         # Whoever leads renews its lease by its loop: one that stood still for so long has lost it.
         stood_still = await self.load.fleet.metric("bff_loop_lag_seconds") > LEASE_S / 2
-        for overlap in told["overlaps"]:
-            if overlap["at"] > self._looked_at:
-                self._note_overlap(overlap, late=self._late > late or stood_still)
-        self._looked_at = max((each["at"] for each in told["overlaps"]), default=0.0)
+        return self._late > late or stood_still
 
     async def _late_answers(self) -> float:
         """How often Redis answered a gateway late, or not in time, so far."""
@@ -131,28 +141,36 @@ class Run:
         in_time = await fleet.metric("bff_store_seconds_bucket", le=LATE_S)
         return answers - in_time + await fleet.metric("bff_store_errors_total")
 
-    def _note_overlap(self, overlap: dict[str, Any], *, late: bool) -> None:
-        """A call that came while the same one was under way.
+    def _together(self, overlap: dict[str, Any]) -> int:
+        """How many calls for one key were under way, this one included.
 
-        Not counted while Nexudus fails, where one may be given up and made again, nor close to a
-        write, after which nobody may wait for what was asked before it.
+        It counts alone while Nexudus fails, where one may be given up and made again, and close to
+        a write, after which nobody may wait for what was asked before it.
         """
-        at = overlap["at"] - time.time() + monotonic()
-        troubles = self.load.weather.during(at - 1, at)
-        if Trouble.NEXUDUS in troubles or self._written(overlap, at):
-            return
-        number = 1 + overlap["same_token"]
-        if overlap["path"].endswith("/related"):
-            number += overlap["other_tokens"]
-        elif overlap["path"] != PROFILES:
-            return  # not cached
-        sky = "redis" if troubles or late else "well"
+        if overlap["path"] != PROFILES and not overlap["path"].endswith("/related"):
+            return 1  # not cached
+        if Trouble.NEXUDUS in self._troubles(overlap) or self._written(overlap):
+            return 1
+        others: int = overlap["same_token"]
+        if overlap["path"] != PROFILES:
+            others += overlap["other_tokens"]
+        return 1 + others
+
+    def _troubles(self, overlap: dict[str, Any]) -> frozenset[Trouble]:
+        at = _moment(overlap)
+        return self.load.weather.during(at - 1, at)
+
+    def _note_overlap(self, overlap: dict[str, Any], *, late: bool) -> None:
+        """A call that came while the same one was under way."""
+        number = self._together(overlap)
+        sky = "redis" if self._troubles(overlap) or late else "well"
         self.flights[sky] = max(self.flights[sky], number)
         if number > 1:
             phase = self.load.figures.phase.name
             self.overlaps.append(f"{number} flights, {sky} ({phase}): {overlap}")
 
-    def _written(self, overlap: dict[str, Any], at: float) -> bool:
+    def _written(self, overlap: dict[str, Any]) -> bool:
+        at = _moment(overlap)
         return any(
             abs(switching.began - at) < _CHANGED_S
             for writer in self.load.members
@@ -168,3 +186,9 @@ class Run:
             for member in self.load.members
             for each in member.related
         )
+
+
+def _moment(overlap: dict[str, Any]) -> float:
+    """When the later call came, by monotonic time."""
+    at: float = overlap["at"] - time.time() + monotonic()
+    return at

@@ -42,7 +42,7 @@ SECRET: Final = "a-secret-of-forty-characters-for-the-tests"
 OPS_TOKEN: Final = "operator-of-the-stage"
 WEBHOOK_SECRET: Final = "webhook-secret-of-the-stage"
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 _POLL_S = 0.002
 
 

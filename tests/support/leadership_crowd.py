@@ -11,7 +11,8 @@ from bff.cache.bus import Pace, RedisBus
 from bff.cache.endings import Failed, Stored
 from bff.cache.entry import Entry
 from bff.cache.flight import Flights
-from bff.cache.leadership import Lead, Lock, RedisLeadership, Tenure, Told
+from bff.cache.lead import Lead, Lock, Tenure, Told
+from bff.cache.leadership import RedisLeadership
 from bff.cache.tasks import end
 from bff.cache.tiered import Ticket, Want
 from bff.clock import SystemClock
@@ -79,6 +80,10 @@ class Member:
         lock = await self.lock(want)
         return await self.leadership.claim(lock, within_s=within_s, urgent=urgent)
 
+    async def seize(self, want: Want = WANT) -> Lead | None:
+        lock = Lock(SPACE, want.key, want.address.container.label, None)
+        return await self.leadership.seize(lock, [want.address])
+
     async def read(self, upstream: Upstream, want: Want = WANT, *, within_s: float = 20.0) -> Entry:
         """From the cache, or in one flight with whoever else reads it.
 
@@ -127,7 +132,7 @@ async def leave_of_lease(one: Member, left_s: float) -> None:
 
 async def renewed(one: Member, left_s: float) -> None:
     """Returns once the lease has more left than that."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await one.process.store.client.pttl(_lock_name(one)) <= left_s * 1000:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
@@ -140,7 +145,7 @@ async def waiting(one: Member, *, urgent: bool = True) -> asyncio.Task[Lead | To
     """A claim that has to wait, and is registered to be woken."""
     before = len(await lock_of(one))
     task = asyncio.create_task(one.claim(urgent=urgent))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(await lock_of(one)) == before and not task.done():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     assert not task.done()
@@ -151,7 +156,7 @@ async def registered(one: Member) -> None:
     """Returns once whoever holds the lock is to wake this process at its end."""
     assert isinstance(one.process.bus, RedisBus)
     mark = b"w:" + one.process.bus.inbox.encode()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while mark not in await lock_of(one):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
@@ -163,7 +168,7 @@ async def heard(one: Member) -> None:
     usual = bus.on_flight
     bus.on_flight = lambda members: said.set() if "mark" in members else usual(members)
     await one.process.store.client.publish(bus.inbox, b'{"flight":{"mark":true}}')
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await said.wait()
     bus.on_flight = usual
     await settled()

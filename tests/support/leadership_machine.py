@@ -55,8 +55,10 @@ class LockMachine(RuleBasedStateMachine):
         for inbox, channel in self.heard.items():
             channel.subscribe(inbox)
             channel.get_message(timeout=1)
-        names = ("load", "invalidate", "claim", "renew", "release")
-        self.scripts = {name: self.client.register_script(script(name)) for name in names}
+        names = ("load", "invalidate", "claim", "seize", "renew")
+        texts = {name: script(name) for name in names}
+        texts |= {name: script("unlock", name) for name in ("release", "save")}
+        self.scripts = {name: self.client.register_script(text) for name, text in texts.items()}
         self.moment = 0
         self.drops: list[int] = []
         self.changes: list[int] = []
@@ -81,6 +83,20 @@ class LockMachine(RuleBasedStateMachine):
     def come(self, inbox: str, seen: bool) -> Claimer:
         claimer = self.look(inbox)
         self.claim(claimer, seen)
+        return claimer
+
+    @rule(target=claimers, inbox=st.sampled_from(INBOXES))
+    def seize(self, inbox: str) -> Claimer:
+        """Without a look: only what nobody leads or has led, and where nothing is stored."""
+        keys = [LOCK, BASE + "clock", BASE + "gone:nobody", BASE + LABEL]
+        if not self.client.hexists(BASE + "clock", "bumped"):
+            assert self._run("seize", keys, ("nobody", 60_000, inbox, "field")) == []
+        claimer = self.look(inbox)  # for comparison: nothing comes between
+        free = self.held is None and not self.client.hexists(BASE + LABEL, "field")
+        answer = self._run("seize", keys, (claimer.owner, 60_000, inbox, "field"))
+        assert answer == ([str(claimer.stamp)] if free else [])
+        if free:
+            self.held, self.waiting = Held(claimer), set()
         return claimer
 
     @rule(stored=st.booleans())
@@ -152,6 +168,18 @@ class LockMachine(RuleBasedStateMachine):
             assert released == 0
             assert self._told() == {}
             claimer.gone = claimer.gone or unheard
+
+    @rule(claimer=claimers)
+    def store_and_end(self, claimer: Claimer) -> None:
+        """What is not saved, since something was dropped, releases nothing."""
+        keys = [BASE + "clock", BASE + LABEL, f"{BASE}f:{LABEL}", LOCK]
+        args = ("g:", claimer.stamp, 60_000, "u:1", 8, claimer.owner, "end", 60_000, "field", "it")
+        saved = self.scripts["save"](keys, args)
+        if saved and self._holds(claimer):
+            assert self._told() == {inbox: ["end"] for inbox in self.waiting}
+            self.held, self.waiting = Held(claimer, landed=True), set()
+        else:
+            assert self._told() == {}
 
     @rule(claimer=claimers)
     def renew(self, claimer: Claimer) -> None:

@@ -101,7 +101,7 @@ class Console:
         """What stands in an element."""
         return await self.page.inner_text(f"#{place}")
 
-    async def says(self, place: str, words: str, within_s: float = 5) -> None:
+    async def says(self, place: str, words: str, within_s: float = 20) -> None:
         """Returns once an element holds these words."""
         await self.page.wait_for_function(
             "([id, words]) => document.getElementById(id).textContent.includes(words)",
@@ -109,7 +109,7 @@ class Console:
             timeout=within_s * 1000,
         )
 
-    async def level(self, *levels: str, within_s: float = 5) -> None:
+    async def level(self, *levels: str, within_s: float = 20) -> None:
         """Returns once the verdict is one of these."""
         await self.page.wait_for_function(
             "(levels) => levels.includes(document.getElementById('verdict').dataset.level)",
@@ -122,7 +122,7 @@ class Console:
         await self.page.wait_for_function(
             "([id, text]) => document.getElementById(id).innerText !== text",
             arg=[place, await self.text(place)],
-            timeout=5_000,
+            timeout=20_000,
         )
 
     async def focused(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-_READY_S = 20.0
+_READY_S = 40.0
 _STOP_S = 15.0
 _POLL_S = 0.01
 
@@ -40,7 +40,7 @@ async def program(
 ) -> AsyncIterator[Process]:
     """Runs `command`, its output in `log`, from when `ready(process)` is true until the end.
 
-    Raises ProgramError if it ends before that, or is not ready within 20 s.
+    Raises ProgramError if it ends before that, or is not ready within 40 s.
     """
     with log.open("wb") as sink:
         process = await asyncio.create_subprocess_exec(

@@ -99,7 +99,7 @@ class Upstream:
 
     async def until_live(self, connections: int) -> None:
         """Returns when exactly so many connections are open; TimeoutError after 5 s."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.live != connections:
                 await self._change.wait()
 

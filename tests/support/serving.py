@@ -15,8 +15,8 @@ import httpx
 import uvicorn
 from starlette.types import ASGIApp
 
-_START_S = 10.0
-_CLOSE_S = 5.0
+_START_S = 30.0
+_CLOSE_S = 20.0
 _TURNS_TO_CLOSE = 5
 """Of the event loop, after which an idle connection is gone."""
 

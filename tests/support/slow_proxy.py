@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
 from tests.support.redis_server import HOST
@@ -34,6 +34,15 @@ class SlowProxy:
 
     def resume(self) -> None:
         self._open.set()
+
+    @contextmanager
+    def holding(self) -> Iterator[asyncio.Event]:
+        """What comes within the block is passed on once the event is set; the rest at once."""
+        usual, self._open = self._open, asyncio.Event()
+        try:
+            yield self._open
+        finally:
+            self._open = usual
 
     async def cut(self) -> None:
         """Drop every connection there is; new ones are taken."""

@@ -70,7 +70,7 @@ class OpenApiEndpoint:
             self._document = orjson.dumps(describe(_served(cast(Starlette, scope["app"]))))
         if encoding not in self._made:
             body = compress(self._document, encoding)
-            validator = etag([self._document], encoding.value)
+            validator = etag(self._document, encoding)
             self._made[encoding] = _Representation(body, validator)
         return self._made[encoding]
 

@@ -54,11 +54,11 @@ def _shape(body: bytes) -> Mapping[str, Subject]:
 
 def _edge(body: bytes) -> Mapping[str, Subject]:
     shaped = orjson.dumps(project(orjson.loads(body), parse(PORTAL)))
-    validator = etag((shaped,), "br")
+    validator = etag(shaped, Encoding.BR)
     held = f'"{"x" * 22}-br", {validator}'
     return {
         "negotiation": lambda: negotiate("gzip, deflate, br;q=0.9, zstd"),
-        "conditional: validator": lambda: etag((b"space", b"digest", shaped), "br"),
+        "conditional: validator": lambda: etag(shaped, Encoding.BR, b"digest"),
         "conditional: If-None-Match": lambda: matches(held, validator),
         "compression: br": lambda: compress(shaped, Encoding.BR),
     }

@@ -15,7 +15,7 @@ AT_MOST = {
     "shape: project": 40,
     "shape: decode, project, encode": 42,
     "negotiation": 70,
-    "conditional: validator": 20,
+    "conditional: validator": 14,
     "conditional: If-None-Match": 8,
     "compression: br": 6,
     "keys: digest of a token": 15,

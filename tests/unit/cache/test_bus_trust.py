@@ -20,6 +20,7 @@ from tests.support.cache_process import (
     trusting,
     until,
 )
+from tests.support.standing_still import stood_still
 from tests.unit.cache.bus_world import (
     INBOX,
     PACE,
@@ -44,10 +45,11 @@ async def test_it_trusts_once_its_heartbeat_came_back_and_registers_in_every_spa
 async def test_it_goes_on_trusting_while_heartbeats_come_back(mine: Process) -> None:
     await keep(mine)
     end = SystemClock().monotonic() + 2 * PACE.lease_s
-    while SystemClock().monotonic() < end:
-        assert mine.bus.trusted
-        await asyncio.sleep(PACE.heartbeat_s)
-    assert len(mine.memory) == 1
+    async with stood_still(PACE.lease_s / 4) as late:
+        while SystemClock().monotonic() < end and not late:
+            assert mine.bus.trusted
+            await asyncio.sleep(PACE.heartbeat_s)
+    assert len(mine.memory) == 1 or late
 
 
 async def test_what_was_kept_before_the_subscription_stood_is_dropped(redis: Redis) -> None:

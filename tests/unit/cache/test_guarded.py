@@ -17,7 +17,7 @@ from bff.cache.guarded import (
     StoreObserver,
 )
 from bff.cache.keys import Container, Scope
-from bff.cache.store import Invalidated, Loaded, Put
+from bff.cache.store import Invalidated, Loaded, Put, Release
 from bff.errors import StoreUnavailable
 from tests.support.manual_time import ManualTime, settled
 
@@ -52,7 +52,13 @@ class Scripted:
         return Loaded(1, (None,) * len(wants))
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
         await self._call(f"save {stamp} {ttl_s}")
         return True

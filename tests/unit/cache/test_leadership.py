@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from bff.cache.endings import Ending, Failed, Nothing, Stored
-from bff.cache.leadership import Lead, Leadership, LocalLeadership, Lock, Tenure
+from bff.cache.lead import Lead, Lock, Tenure
+from bff.cache.leadership import Leadership, LocalLeadership
 from bff.errors import UpstreamDown
 
 LOCK = Lock("acme", "acme|c:7|related|7|", "c:7", 5)
@@ -69,6 +70,8 @@ async def test_where_there_is_nobody_else_everybody_leads() -> None:
             assert turn.urgent is urgent
             with turn:
                 turn.ending = Stored()
+    assert not leadership.seizes
+    assert await leadership.seize(LOCK, ()) is None
     await leadership.aclose()
 
 

@@ -23,6 +23,7 @@ from bff.cache.patience import (
     unlimited,
 )
 from bff.errors import StoreUnavailable
+from tests.support.cache_process import until
 
 
 class Clock:
@@ -148,7 +149,7 @@ async def test_an_answer_is_waited_for_as_long_as_the_shorter_limit() -> None:
             # The allowance runs from `counted`, the command's time from a moment after.
             assert left.value.due_s <= timeout_s - 0.01
             assert patience.is_spent()
-    assert 0.06 <= time.monotonic() - began < 2
+    assert 0.06 <= time.monotonic() - began < 9.0
     assert not never.cancelled()
 
 
@@ -161,9 +162,9 @@ async def test_what_is_spent_is_not_waited_for_at_all() -> None:
 async def test_who_is_in_a_hurry_waits_a_part_of_it() -> None:
     began = time.monotonic()
     with hurried(), pytest.raises(OutOfPatience) as left:
-        await patience.wait(pending(), 5.0)
-    assert 0.5 <= time.monotonic() - began < 3
-    assert 4 < left.value.due_s <= 4.5
+        await patience.wait(pending(), 1.0)
+    assert time.monotonic() - began >= 0.1
+    assert 0.8 < left.value.due_s <= 0.9
 
 
 async def test_a_command_that_ended_was_waited_for() -> None:
@@ -213,14 +214,14 @@ async def test_time_passes_while_somebody_waits() -> None:
     before = pace.now()
     await asyncio.sleep(0.01)
     assert pace.now() == before
+    began = time.monotonic()
     pace.begin()
     pace.begin()
-    await asyncio.sleep(0.03)
+    await until(lambda: pace.now() - before > 0.02)
     pace.end()
     between = pace.now()
-    assert 0.01 < between - before < 0.1
-    await asyncio.sleep(0.01)
-    assert pace.now() > between
+    await until(lambda: pace.now() - between > 0.005)
+    assert pace.now() - before <= time.monotonic() - began
     pace.end()
     after = pace.now()
     await asyncio.sleep(0.01)

@@ -123,6 +123,6 @@ def test_the_field_of_a_proof_is_the_one_that_its_withdrawal_removes() -> None:
     assert proof("token").address.field == PROOF_FIELD
 
 
-@pytest.mark.parametrize("name", ["load", "save", "invalidate", "heartbeat"])
+@pytest.mark.parametrize("name", ["load", "save", "unlock", "invalidate", "heartbeat"])
 def test_every_script_is_packaged(name: str) -> None:
     assert "redis.call" in script(name)

@@ -42,10 +42,6 @@ def test_nothing_else_has(tag: str) -> None:
     assert not tags.is_generation(tag)
 
 
-def test_all_digests_of_a_token_are_dropped_together() -> None:
-    assert tags.of_token(["new", "old"]) == {"k:new", "k:old"}
-
-
 def test_every_tag_of_the_table_drops_something_and_news_drops_nothing() -> None:
     made = (tags.token("d"), tags.proof("d"), tags.user(1), tags.coworker(1), tags.resource("x"))
     assert all(tag.startswith(tags.DROPPING) for tag in made)

@@ -55,6 +55,21 @@ async def test_what_is_kept_is_found_in_process_without_asking_the_store(world: 
     assert world.store.calls == []
 
 
+@pytest.mark.parametrize(("room", "stored"), [(0, False), (500, False), (8_000_000, True)])
+async def test_what_has_no_room_in_process_is_kept_in_the_store(
+    world: World, room: int, stored: bool
+) -> None:
+    world.mine.memory.max_bytes = room
+    ticket, want = await world.mine.cache.begin(SPACE), profiles(TOKEN)
+    fills = [Fill(want, LIST, LIST.tags)]
+    assert await world.mine.cache.keep(ticket, fills, 60) is Kept.EVERYWHERE
+    assert (len(world.mine.memory) == 1) is stored
+    assert await found(world.peer, want) == Found(LIST, Tier.L2)
+    alone = replace(ticket, stamp=None)
+    kept = await world.mine.cache.keep(alone, fills, 60)
+    assert kept is (Kept.HERE if stored else Kept.NOWHERE)
+
+
 async def test_another_process_finds_it_in_the_store_and_keeps_it_in_process(world: World) -> None:
     await keep(world.peer, profiles(TOKEN))
     assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L2)

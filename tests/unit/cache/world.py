@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from bff.cache.keys import Container
-from bff.cache.store import Invalidated, Loaded, Put, Refused, Store
+from bff.cache.store import Invalidated, Loaded, Put, Refused, Release, Store
 from bff.errors import StoreUnavailable
 
 T = TypeVar("T")
@@ -46,10 +46,17 @@ class FaultyStore:
         return await self._call("load", lambda: self._real.load(space, wants))
 
     async def save(
-        self, container: Container, puts: Sequence[Put], *, stamp: int, ttl_s: float
+        self,
+        container: Container,
+        puts: Sequence[Put],
+        *,
+        stamp: int,
+        ttl_s: float,
+        release: Release | None = None,
     ) -> bool:
         return await self._call(
-            "save", lambda: self._real.save(container, puts, stamp=stamp, ttl_s=ttl_s)
+            "save",
+            lambda: self._real.save(container, puts, stamp=stamp, ttl_s=ttl_s, release=release),
         )
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:

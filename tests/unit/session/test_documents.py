@@ -237,9 +237,9 @@ async def test_pitfall_14_a_whole_that_was_begun_before_an_invalidation_is_not_k
     assert kept is not None
     begun = documents.begin()
     session.process.memory.drop(SPACE, [tags.user(7001)])
-    documents.keep(caller, PARTS, kept.members, b"{}", kept.readings, begun)
+    documents.keep(caller, PARTS, {}, b"{}", kept.readings, begun)
     assert documents.recall(caller, PARTS) is None
-    documents.keep(caller, PARTS, kept.members, b"{}", kept.readings, documents.begin())
+    documents.keep(caller, PARTS, {}, b"{}", kept.readings, documents.begin())
     assert documents.recall(caller, PARTS) is not None
 
 
@@ -277,7 +277,7 @@ async def test_a_whole_is_read_again_as_from_this_process_and_no_longer_than_its
     assert (kept.readings, kept.size) == ((again,), 7)
     held = session.process.memory.peek(kept.key)
     assert held is not None
-    assert held.cost == weight(b'{"a":1}') + len(fetched.entry.body)
+    assert held.cost == weight(b'{"a":1}') + kept.columns.weight(7) + len(fetched.entry.body)
     await session.time.advance(9)
     assert documents.recall(caller, ()) is None
     lasting = replace(fetched, expires=now + 900)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from bff.session.interpret import Refusal
 from bff.session.landing import Call
 from bff.session.reading import Caller, Outcome, Reading
 from tests.support.cache_process import SPACE, until
-from tests.unit.session.conftest import OF_ALICE, Session, answered
+from tests.unit.session.conftest import OF_ALICE, TERMS, Session, answered
 
 FRESH_S, STALE_S, ERROR_S = 60, 300, 3600
 
@@ -65,9 +66,7 @@ async def test_who_joins_a_refresh_makes_it_urgent(session: Session) -> None:
     waiting = asyncio.create_task(
         session.reads.profiles(session.caller(), stale_ok=False), name="must prove itself"
     )
-    await asyncio.sleep(0.01)
-
-    assert session.nexudus.urgencies[-1].priority is Priority.INTERACTIVE
+    await until(lambda: session.nexudus.urgencies[-1].priority is Priority.INTERACTIVE)
     session.nexudus.held[PROFILES.path].set()
     assert isinstance(await waiting, Reading)
     assert len(session.nexudus.asked) == 2
@@ -168,12 +167,13 @@ async def test_what_may_be_waited_is_waited_once_however_many_ask(session: Sessi
     await session.time.advance(FRESH_S + STALE_S + 1)
     session.nexudus.held[PROFILES.path] = asyncio.Event()
     await profiles(session)  # waits as long as may be
-    await session.time.advance(1)  # by the clock of flights nothing has passed, by this one it has
+    session.reads._terms = replace(TERMS, stale_patience_s=30.0)
+    await session.time.advance(30)  # by the clock of flights nothing has passed, by this one it has
 
-    began = session.time.monotonic() - 1
+    began = session.time.monotonic() - 30
     caller = session.caller()
-    late = Caller(caller.principal, caller.variants, began + 10, began)
-    async with asyncio.timeout(0.04):
+    late = Caller(caller.principal, caller.variants, began + 90, began)
+    async with asyncio.timeout(10):
         reading = await session.reads.profiles(late)
     assert isinstance(reading, Reading)
     assert reading.outcome is Outcome.STALE_ERROR

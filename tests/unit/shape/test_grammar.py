@@ -60,7 +60,7 @@ def test_pitfall_05_names_that_look_alike_stay_apart(other: str) -> None:
 def test_pitfall_05_unicode_is_never_normalised() -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     assert parse(composed) != parse(decomposed)
-    assert len(parse(f"{composed},{decomposed}").roots) == 2
+    assert len(parse(f"{composed},{decomposed}").tree) == 2
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_refusal_can_be_encoded_and_stays_short_whatever_was_sent() -> None:
 def test_a_limit_is_the_last_value_accepted(
     within: str, beyond: str, limits: Limits, advice: str
 ) -> None:
-    assert parse(within, limits).roots
+    assert parse(within, limits).tree
     with pytest.raises(ShapeError) as refused:
         parse(beyond, limits)
     assert advice in str(refused.value)
@@ -132,9 +132,9 @@ def test_a_limit_is_the_last_value_accepted(
 
 def test_the_default_limits_are_those_of_the_contract() -> None:
     assert Limits() == Limits(max_bytes=4096, max_paths=256, max_depth=16)
-    assert parse("x" * 4096).roots
-    assert len(parse(",".join(f"p{n}" for n in range(256))).roots) == 256
-    assert parse(".".join("a" * 16)).roots
+    assert parse("x" * 4096).tree
+    assert len(parse(",".join(f"p{n}" for n in range(256))).tree) == 256
+    assert parse(".".join("a" * 16)).tree
     for beyond in ("x" * 4097, ",".join("a" * 257), ".".join("a" * 17)):
         with pytest.raises(ShapeError):
             parse(beyond)
@@ -175,7 +175,7 @@ def test_pitfall_18_depth_needs_no_recursion_even_when_the_limit_allows_it() -> 
 
 def test_roots_are_the_first_names() -> None:
     shape = parse("User.Id,User.FullName,Profiles[].Id,Bootstrap")
-    assert shape.roots == {"User", "Profiles", "Bootstrap"}
+    assert shape.tree.keys() == {"User", "Profiles", "Bootstrap"}
     assert not shape.is_everything
     assert shape.names("Profiles")
     assert not shape.names("RelatedProfiles")
@@ -185,7 +185,7 @@ def test_roots_are_the_first_names() -> None:
 def test_the_empty_shape_names_every_root() -> None:
     shape = parse("")
     assert shape.is_everything
-    assert shape.roots == frozenset()
+    assert not shape.tree
     assert shape.names("RelatedProfiles")
 
 
