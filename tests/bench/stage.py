@@ -120,7 +120,7 @@ def running(
         while not _answers(port, path):
             if time.monotonic() - began > STARTED_S or process.poll() is not None:
                 raise NotStarted(f"{Path(command[0]).name} did not start")
-            time.sleep(0.005)
+            time.sleep(0.005)  # a port that opens tells nobody; STARTED_S bounds it
         yield Server(process, f"http://127.0.0.1:{port}", time.monotonic() - began)
     finally:
         process.send_signal(signal.SIGTERM)

@@ -87,7 +87,7 @@ def until(what: str, true: Callable[[], bool], deadline_s: float = DEADLINE_S) -
     while not true():
         if time.monotonic() > end:
             raise CommandError(f"not within {deadline_s:.0f} s: {what}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # of another process: it has no event to wait for
 
 
 def answers(url: str) -> bool:

@@ -199,6 +199,8 @@ def _environment(
     own = {
         "BFF_SPACES": ",".join(f"{space}.test={each.url}" for space, each in nexudus.items()),
         "BFF_REDIS_URL": redis.url,
+        # A busy test machine is slow, and never away.
+        "BFF_REDIS_TIMEOUT_MS": "2000",
         "BFF_SECRET": SECRET,
         "BFF_OPS_TOKENS": f"jane:act={ACTS},carl:read={READS}",
         "BFF_LOG_FORMAT": "json",
