@@ -65,6 +65,11 @@ class Terms:
     budget: bool = True
 
     @property
+    def spacing_s(self) -> float:
+        """From one call to the next."""
+        return min(limit.window_s for limit in self.limits)
+
+    @property
     def fresh_or_stale_s(self) -> float:
         """How old an answer may be while all is well."""
         return max(sum(self.profiles[:2]), sum(self.related[:2]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
@@ -38,11 +38,13 @@ class Run:
     `flights`: of one key at once at most, while all was well and while Redis failed, or was late
     by what the gateways say: then who cannot wait makes a call of its own. `overruns`:
     calls that Nexudus refused because there were too many, those aside that arrived late or in
-    heaps because its line was at fault. `windows`: its throttle, as it tells. `mishaps`: what was
+    heaps because its line was at fault. `stood_still`: how often processes of this machine did, for
+    half of what is between two calls. `windows`: its throttle, as it tells. `mishaps`: what was
     wrong around the answers.
     """
 
     load: Load
+    stood_still: Callable[[], int] = lambda: 0
     redis_back_s: dict[str, float] = field(default_factory=dict)
     flights: dict[str, int] = field(default_factory=lambda: {"well": 1, "redis": 1})
     overruns: int = 0
@@ -96,6 +98,7 @@ class Run:
                 figures.table(),
                 f"requests: {figures.requests}, switches: {self.load.switches}",
                 f"flights of one key at once: {self.flights}",
+                f"refused as too many: {self.overruns}; stood still: {self.stood_still()} times",
                 *(f"throttle: {window}" for window in self.windows),
                 *self.overlaps[:_TOLD],
                 *self.mishaps[:_TOLD],
