@@ -46,6 +46,8 @@ CONNECTIONS: Final = 16_384
 OPEN_FILES: Final = 65_536
 SETTLED_S: Final = 5.0
 """A worker that ends within so many seconds of replacing another would go on doing so."""
+LOOK_S: Final = 2.0
+"""How long the main process waits for a signal before it looks whether one has come."""
 _PR_SET_PDEATHSIG: Final = 1
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM))
 _DRAIN: Final = signal.SIGUSR1
@@ -180,7 +182,9 @@ class Server(MPServer):
         replaced: dict[int, float] = {}
         living = {worker.inner.pid for worker in self.wrks}
         while True:
-            self.main_loop_interrupt.wait()
+            # A signal that another thread of this process was given (which happens to one that was
+            # stopped for a while) does not end a wait; what it is for is done once one ends.
+            self.main_loop_interrupt.wait(LOOK_S)
             # First, or what comes while we look would be lost.
             self.main_loop_interrupt.clear()
             if self.interrupt_signal:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -155,3 +159,17 @@ async def probed(stage: RawStage) -> Answer:
     """What a balancer is told on a connection of its own."""
     async with stage.connected() as connection:
         return await connection.ask(stage.request(READY))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signals one thread")
+async def test_a_signal_that_another_thread_was_given_ends_it_too(tmp_path: Path) -> None:
+    """The kernel may choose any of them where the process was stopped for a while."""
+    async with running(tmp_path, 1, "") as stage:
+        async with stage.connected() as idle:
+            assert (await idle.ask(stage.request(READY))).status == 200
+        pid = stage.process.pid
+        other = max(map(int, os.listdir(f"/proc/{pid}/task")))
+        assert other != pid, "it has one thread only, and nothing to be tried"
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.tgkill(pid, other, signal.SIGTERM) == 0
+        assert await ended(stage, within_s=STOP_TIMEOUT_S - 1) == 0
