@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import os
 import signal
 import sys
 import time
@@ -168,7 +167,7 @@ async def test_a_signal_that_another_thread_was_given_ends_it_too(tmp_path: Path
         async with stage.connected() as idle:
             assert (await idle.ask(stage.request(READY))).status == 200
         pid = stage.process.pid
-        other = max(map(int, os.listdir(f"/proc/{pid}/task")))
+        other = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
         assert other != pid, "it has one thread only, and nothing to be tried"
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.tgkill(pid, other, signal.SIGTERM) == 0
