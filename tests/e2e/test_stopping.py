@@ -166,9 +166,12 @@ async def test_a_signal_that_another_thread_was_given_ends_it_too(tmp_path: Path
     async with running(tmp_path, 1, "") as stage:
         async with stage.connected() as idle:
             assert (await idle.ask(stage.request(READY))).status == 200
-        pid = stage.process.pid
-        other = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
-        assert other != pid, "it has one thread only, and nothing to be tried"
-        libc = ctypes.CDLL(None, use_errno=True)
-        assert libc.tgkill(pid, other, signal.SIGTERM) == 0
+        terminate_by_another_thread(stage.process.pid)
         assert await ended(stage, within_s=STOP_TIMEOUT_S - 1) == 0
+
+
+def terminate_by_another_thread(pid: int) -> None:
+    """SIGTERM for the process, given to its youngest thread."""
+    youngest = max(int(task.name) for task in Path(f"/proc/{pid}/task").iterdir())
+    assert youngest != pid, "it has one thread only, and nothing to be tried"
+    assert ctypes.CDLL(None).tgkill(pid, youngest, signal.SIGTERM) == 0
