@@ -20,12 +20,12 @@ HUNG_S = 5.0
 POOL_SIZE = 64
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, hung_s: float | None = None) -> Redis:
     """A client for commands. Nothing is sent yet; failures surface at the first command.
 
-    No retries of redis-py's own: a store that fails is gone around, not waited for. Whoever asks
-    gives up a hung connection by cancelling the command (`RemoteStore`): redis-py would take a task
-    and two timers for each command to find that out.
+    No retries of redis-py's own: a store that fails is gone around, not waited for. Without
+    `hung_s`, whoever asks gives up a hung connection by cancelling the command (`RemoteStore`):
+    redis-py would take a task and two timers for each command to find that out.
     """
     scheme = url.partition("://")[0]
     if scheme == "embedded":
@@ -33,21 +33,21 @@ def connect(url: str) -> Redis:
 
         return cast(Redis, EmbeddedRedis())
     if scheme == "redis+sentinel":
-        return _sentinel(url)
+        return _sentinel(url, hung_s)
     if scheme == "redis+cluster":
-        return cast(Redis, _cluster(url))
-    return Redis.from_url(url, max_connections=POOL_SIZE, **_options(hung_s=None))
+        return cast(Redis, _cluster(url, hung_s))
+    return Redis.from_url(url, max_connections=POOL_SIZE, **_options(hung_s))
 
 
 def connect_for_messages(url: str) -> Redis:
     """A client for the bus. In a cluster any node hears what is published on any other."""
     if url.startswith("redis+cluster://"):
         username, password, ((host, port), *_) = _authority(url, 6379)
-        return Redis(host=host, port=port, username=username, password=password, **_options())
-    return connect(url)
+        return Redis(host=host, port=port, username=username, password=password, **_options(HUNG_S))
+    return connect(url, HUNG_S)
 
 
-def _options(hung_s: float | None = HUNG_S) -> dict[str, Any]:
+def _options(hung_s: float | None) -> dict[str, Any]:
     return {
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "socket_timeout": hung_s,
@@ -59,7 +59,7 @@ def _options(hung_s: float | None = HUNG_S) -> dict[str, Any]:
     }
 
 
-def _cluster(url: str) -> RedisCluster:
+def _cluster(url: str, hung_s: float | None) -> RedisCluster:
     """`redis+cluster://[user:password@]host:port[,host:port…]`."""
     username, password, addresses = _authority(url, 6379)
     return RedisCluster(
@@ -67,16 +67,16 @@ def _cluster(url: str) -> RedisCluster:
         username=username,
         password=password,
         max_connections=POOL_SIZE,
-        **_options(hung_s=None),
+        **_options(hung_s),
     )
 
 
-def _sentinel(url: str) -> Redis:
+def _sentinel(url: str, hung_s: float | None) -> Redis:
     """`redis+sentinel://[user:password@]host:port[,host:port…]/service[/db]`."""
     username, password, addresses = _authority(url, 26379)
     service, _, db = urlsplit(url).path.strip("/").partition("/")
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
-        addresses, sentinel_kwargs=_options(), **_options(hung_s=None)
+        addresses, sentinel_kwargs=_options(HUNG_S), **_options(hung_s)
     )
     primary: Redis = sentinel.master_for(
         service,

@@ -89,6 +89,10 @@ class Flights:
         """Those of one space."""
         return self._behind[space]
 
+    def is_under_way(self, key: str) -> bool:
+        """Whether a caller would join a flight."""
+        return key in self._joinable
+
     def age_s(self, key: str) -> float:
         """For how long the flight that a caller would join has been under way; 0 without one."""
         flight = self._joinable.get(key)

@@ -179,14 +179,13 @@ class Reads:
     async def _seized(self, ask: Ask, want: Want) -> Reading | Refusal | None:
         """Ask Nexudus for what most likely is stored nowhere; None if it has to be looked for."""
         ticket, key = self._cache.unstamped(), wants.shared_key(want, ask.principal, alone=False)
-        patience_s, shared = self._patience_s(ask, None, key), want.token is None
+        if self._flights.is_under_way(self._flight_key(key, ticket)):
+            return None  # perhaps a refresh of what is stored, which is better than to wait for it
+        patience_s = self._patience_s(ask, None, key)
         landed = await self._landed(ask, key, ticket, patience_s, self._crossing.seize)
-        landing = landed.value
-        if landing is None:
+        if landed.value is None:
             return None
-        if landed.joined and not self._may_have(ask, want, landing, shared=shared):
-            return None
-        return self._answer(ask, landing, joined=landed.joined, shared=shared)
+        return self._answer(ask, landed.value, joined=False, shared=want.token is None)
 
     async def _fetched(
         self, ask: Ask, ticket: Ticket, fallback: Reading | None

@@ -141,6 +141,23 @@ async def test_a_session_that_begins_waits_for_what_another_process_fetches(flee
     assert fleet.tenant.arrivals(OF_ALICE) == 1
 
 
+async def test_pitfall_23_a_session_that_begins_beside_a_refresh_waits_for_none(
+    redis_url: str,
+) -> None:
+    """Without copies in process, what is stale is known to the shared store alone."""
+    async with stage(redis_url, env={"BFF_L1_BYTES": "0"}) as opened:
+        await opened.get(BOOTSTRAP, opened.alice)
+        opened.clock.advance(301)
+        opened.tenant.hold(OF_ALICE)
+        await opened.get(BOOTSTRAP, opened.alice)
+        await opened.tenant.held()
+        answer = await opened.get(BOOTSTRAP, opened.tenant.another(opened.alice))
+        assert answer.json()["Bootstrap"]["Complete"]
+        assert opened.alice.canary in answer.text
+        assert await opened.metric("bff_flights") == 1, "the refresh goes on"
+        opened.tenant.release()
+
+
 async def commands(fleet: Stage) -> dict[str, float]:
     names = ("load", "save")
     return {name: await fleet.metric("bff_store_seconds_count", name) for name in names}

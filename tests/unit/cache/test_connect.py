@@ -112,6 +112,7 @@ async def test_the_bus_listens_on_one_node_of_a_cluster() -> None:
 async def test_elsewhere_the_bus_listens_where_the_commands_go() -> None:
     client = connect_for_messages("redis://cache:6380/3")
     assert (options(client)["host"], options(client)["port"]) == ("cache", 6380)
+    assert fails_fast(options(client), HUNG_S)
     await client.aclose()
 
 
