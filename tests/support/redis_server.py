@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import importlib.util
+import itertools
 import os
 import random
 import shutil
@@ -30,6 +32,7 @@ HOST = "127.0.0.1"
 # a client that reconnects could otherwise be given the server's own port, connect to itself, and
 # keep the server from coming back.
 _PORTS = range(20_000, 32_000)
+_SHARES = 8
 _START_ATTEMPTS = 4
 _START_DEADLINE_S = 10.0
 _COMMAND_TIMEOUT_S = 5.0
@@ -94,11 +97,17 @@ def _in_wheel() -> list[Path]:
     return [binary] if os.access(binary, os.X_OK) else []
 
 
+@functools.cache
 def candidate_ports() -> Iterator[int]:
-    """Ports to try, without end, in an order of this process's own."""
-    draw = random.Random()
-    while True:
-        yield draw.choice(_PORTS)
+    """Ports to try, without end; the same iterator for all of this process.
+
+    Between the draw of one and whoever is to listen there nobody else draws it: here each comes
+    once before any comes again, and processes that run tests side by side have others.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", f"gw{os.getpid()}")
+    own = [*_PORTS[int(worker.removeprefix("gw")) % _SHARES :: _SHARES]]
+    random.shuffle(own)
+    return itertools.cycle(own)
 
 
 class RedisServer:

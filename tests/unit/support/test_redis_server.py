@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import signal
 import socket
@@ -316,3 +317,16 @@ class TestFixtures:
     ) -> None:
         own_redis.kill()
         assert redis_server.running
+
+
+@pytest.mark.parametrize("worker", ["gw0", "gw1", "gw11"])
+def test_no_two_processes_of_a_run_draw_the_same_port(
+    monkeypatch: pytest.MonkeyPatch, worker: str
+) -> None:
+    def drawn(by: str) -> list[int]:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", by)
+        return [*itertools.islice(candidate_ports.__wrapped__(), 1_500)]
+
+    own, other = drawn(worker), drawn("gw2")
+    assert len(set(own)) == len(own), "each once"
+    assert not set(own) & set(other)
