@@ -35,7 +35,6 @@ from bff.cache.invalidation import Invalidator
 from bff.cache.keys import KeySpace
 from bff.cache.leadership import Leadership, LocalLeadership, RedisLeadership
 from bff.cache.memory import Memory
-from bff.cache.noticed import Noticed
 from bff.cache.remote import RemoteStore
 from bff.cache.secrets import Keyring
 from bff.cache.tiered import TieredCache
@@ -54,6 +53,7 @@ from bff.nexudus.admission import Admission
 from bff.nexudus.budget.budgets import SpaceBudgets
 from bff.nexudus.client import open_pools
 from bff.nexudus.states import States
+from bff.noticed import Noticed
 from bff.observe import logs
 from bff.observe.tracing import open_tracer
 from bff.observed import Observed

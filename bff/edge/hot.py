@@ -22,7 +22,6 @@ from typing import Final, Protocol, cast
 from starlette.types import Message, Scope
 
 from bff.cache.memory import Held, Memory
-from bff.cache.noticed import Noticed
 from bff.clock import Clock
 from bff.edge.caching import server_timing
 from bff.edge.counts import Counts
@@ -41,6 +40,7 @@ from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.edge.target import BOOTSTRAP_PATH
 from bff.errors import ShapeError
 from bff.nexudus.headers import Header
+from bff.noticed import Noticed
 from bff.session.documents import Whole
 from bff.session.reading import Reading
 from bff.shape import NamedShapes

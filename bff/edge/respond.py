@@ -11,7 +11,6 @@ from starlette.types import Scope, Send
 
 from bff.cache.decide import age_s, remaining_s
 from bff.cache.memory import compact
-from bff.cache.noticed import Noticed
 from bff.cache.tiered import Tier, TieredCache
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
@@ -21,6 +20,7 @@ from bff.edge.conditional import counted, etag, matches
 from bff.edge.counts import Counters, Counts
 from bff.edge.headers_in import combined
 from bff.nexudus.headers import Header
+from bff.noticed import Noticed
 from bff.observe.metrics import Metrics
 from bff.session.documents import Begun, Whole, begin
 from bff.session.lasting import fresh_until, is_fresh, tags_of

@@ -13,9 +13,9 @@ import orjson
 
 from bff.cache.entry import Entry
 from bff.cache.memory import Held
-from bff.cache.noticed import Noticed
 from bff.cache.tiered import Tier, TieredCache
 from bff.clock import Clock
+from bff.noticed import Noticed
 from bff.resources import Resource
 from bff.session.lasting import fresh_until, is_fresh, tags_of
 from bff.session.principal import Principal

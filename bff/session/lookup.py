@@ -44,11 +44,10 @@ class Lookup:
         seen = await self._cache.survey(asks[0].principal.space, every)
         readings = []
         for ask, of_it in zip(asks, wanted, strict=True):
-            # Unless nothing of it was seen, or the space stopped sharing meanwhile.
-            findings = seen.of(of_it) if self._landings.is_there(ask, of_it[0]) else None
-            verdict, reading = (Verdict.DEAD, None) if findings is None else (
-                self.judged(ask, findings.values)
-            )  # fmt: skip
+            findings = seen.of(of_it)
+            if findings is None or not self._landings.is_there(ask, of_it[0]):
+                break  # nothing of it was seen, or the space stopped sharing meanwhile
+            verdict, reading = self.judged(ask, findings.values)
             if verdict is not Verdict.FRESH or reading is None:
                 break
             readings.append(reading)

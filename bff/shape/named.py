@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bff.errors import ShapeError
+from bff.noticed import Noticed
 from bff.shape.grammar import DEFAULT_LIMITS, Limits, Shape, parse, quoted
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -60,7 +61,7 @@ class NamedShapes:
     def __init__(self, mapping: Mapping[str, str], limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._named = {f"@{name}": _compile(name, text, limits) for name, text in mapping.items()}
-        self._noticed: set[int] = set()
+        self._noticed = Noticed(_NOTICED)
         self._remembered: Callable[[str], Shape] = lru_cache(_REMEMBERED_SHAPES)(
             partial(parse, limits=limits)
         )
@@ -70,15 +71,9 @@ class NamedShapes:
         reference = text.strip(" ")
         if reference.startswith("@"):
             return self._lookup(reference)
-        mark = hash(text)  # one text taken for another is remembered a time too early, no more
-        if mark in self._noticed:
+        if len(text) <= _REMEMBERED_CHARS and self._noticed.again(text):
             return self._remembered(text)
-        shape = parse(text, self._limits)
-        if len(text) <= _REMEMBERED_CHARS:
-            if len(self._noticed) >= _NOTICED:
-                self._noticed.clear()
-            self._noticed.add(mark)
-        return shape
+        return parse(text, self._limits)
 
     def _lookup(self, reference: str) -> Shape:
         shape = self._named.get(reference)

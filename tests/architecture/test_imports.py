@@ -21,19 +21,22 @@ TABLE = {
     "clock": "",
     "spaces": "errors",
     "limits": "",
+    "noticed": "",
     # rooms that know nothing of each other: a fetch reaches the cache as a callable
     "observe": "errors clock",
-    "shape": "errors",
+    "shape": "errors noticed",
     "cache": "errors clock",
     "nexudus": "errors clock spaces limits version",
     "hooks": "errors clock",
     # what is cached, and the use case made of it
     "resources": "errors cache",
-    "session": "errors clock spaces observe shape cache nexudus resources",
+    "session": "errors clock spaces noticed observe shape cache nexudus resources",
     # the parts again, with a span around each
     "traced": "errors clock spaces observe cache nexudus edge",
     # towards the apps, towards the operators
-    "edge": "errors clock spaces version observe shape cache nexudus hooks resources session",
+    "edge": (
+        "errors clock spaces noticed version observe shape cache nexudus hooks resources session"
+    ),
     "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
     # configuration and wiring
     "settings": "errors spaces limits shape",
@@ -41,8 +44,8 @@ TABLE = {
     "observed": "clock observe cache nexudus session edge shape",
     "operated": "version spaces clock observe observed cache nexudus session edge ops",
     "app": (
-        "errors clock spaces limits version observe shape cache nexudus hooks resources session"
-        " edge ops traced settings configured observed operated"
+        "errors clock spaces limits noticed version observe shape cache nexudus hooks resources"
+        " session edge ops traced settings configured observed operated"
     ),
     # a world of its own, which only commands start
     "sandbox": "clock",

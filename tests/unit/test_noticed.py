@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bff.cache.noticed import Noticed
+from bff.noticed import Noticed
 
 
 def test_a_key_is_noticed_from_its_second_time_on() -> None:
