@@ -28,11 +28,12 @@ sys.dont_write_bytecode = False
 
 # What takes long by itself, mostly waiting: begun last, everything else would be over before it is.
 FIRST = (
-    "tests/fault/",
     "tests/e2e/test_isolation_processes.py",
     "tests/e2e/test_ops_page.py",
     "tests/e2e/test_demo.py",
 )
+# What times members' answers while everything fails: beside the least that there is.
+LAST = ("tests/fault/",)
 # Where many examples are tried of what the unit tests cover: uncovered, they take half the time.
 MANY = ("tests/property/",)
 
@@ -48,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(MANY):
             item.add_marker("no_cover")
-    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
+    items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(FIRST)))
 
 
 def pytest_collection_finish() -> None:
