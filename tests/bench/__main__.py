@@ -37,9 +37,14 @@ def _streamed(stage: World, plan: Plan) -> Iterator[Found]:
     yield Cost("memory that streams take at most", Spread.of([grown / 2**20]), " MiB", 16)
 
 
-def _hosted(_stage: World, _plan: Plan) -> Iterator[Found]:
-    with tempfile.TemporaryDirectory() as folder, world(Path(folder), HOSTED_MS) as far:
-        yield from cold.cold(far)
+def _hosted(measure: Callable[[World], Iterator[Cost]]) -> Part:
+    """Beside a Nexudus that answers as late as a hosted one."""
+
+    def part(_stage: World, _plan: Plan) -> Iterator[Found]:
+        with tempfile.TemporaryDirectory() as folder, world(Path(folder), HOSTED_MS) as far:
+            yield from measure(far)
+
+    return part
 
 
 PARTS: Final[Mapping[str, Part]] = {
@@ -48,7 +53,8 @@ PARTS: Final[Mapping[str, Part]] = {
     "shaped": lambda stage, plan: iter([paths.shaped(stage, plan)]),
     "forwarded": lambda stage, plan: iter([paths.forwarded(stage, plan)]),
     "streamed": _streamed,
-    "cold": _hosted,
+    "cold": _hosted(cold.cold),
+    "floors": _hosted(cold.floors),
     "near": lambda stage, _: cold.cold(stage),
     "one": lambda stage, _: cold.cold(stage, at_once=1),
     "workers": lambda stage, plan: iter([costs.workers(stage, plan)]),

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from tests.bench.checks import Wrong
+from tests.bench import peers
+from tests.bench.checks import Right, Wrong, check
 from tests.bench.gateway import HOSTED_MS, PROFILE_LIST, RELATED_LIST, Member, World, listed
 from tests.bench.load import Load, Run
 from tests.bench.peers import PATH
 from tests.bench.results import Cost
 from tests.bench.rounds import Spread
+from tests.bench.stage import Server
 
 HERE: Final = Path(__file__).parent
 AT_ONCE: Final = 50
@@ -24,7 +28,10 @@ DIRECT_S: Final = 2
 BURST_MS: Final = 1_000
 WARMING: Final = 1_000
 """Members that warm it up; the others are measured, each once."""
-HINT: Final = "?coworkerId={active}"
+KINDS: Final = {"cold bootstrap": "", "cold with a hint": "?coworkerId={active}"}
+"""What is asked for, each with its query."""
+FLOORS: Final = {"bare libraries": "client", "bare libraries, our connections": "transport"}
+"""Callables of `peers/session.py` by what they are called in the table."""
 
 
 def cold(world: World, at_once: int = AT_ONCE) -> Iterator[Cost]:
@@ -36,9 +43,9 @@ def cold(world: World, at_once: int = AT_ONCE) -> Iterator[Cost]:
     """
     hosted = (world.latency_ms, at_once) == (HOSTED_MS, AT_ONCE)
     about = f"{at_once} at once, {world.latency_ms} ms a call"
-    for kind, query in (("cold bootstrap", ""), ("cold with a hint", HINT)):
+    for kind, query in KINDS.items():
         crowd = Crowd(at_once, world.latency_ms, together=bool(query))
-        found, spent_ms = _measured(world, crowd, query)
+        found, spent_ms = _measured(world, crowd, query, partial(_gateway, world))
         what = f"{kind}, {about}: added"
         yield Cost(f"{what}, median", Spread.around(found.added), " ms", 2.0 if hosted else None)
         yield Cost(f"{what}, p99", Spread.of([found.p99]), " ms", 5.0 if hosted else None)
@@ -47,10 +54,24 @@ def cold(world: World, at_once: int = AT_ONCE) -> Iterator[Cost]:
             yield Cost(f"{what}, from outside", Spread.of([outside]), " ms")
             what = f"{kind}, {about}: processor time"
             yield Cost(f"{what} of a session", Spread.of([spent_ms]), " ms")
-            burst, _ = _measured(world, replace(crowd, burst=True), query)
+            step = replace(crowd, burst=True)
+            burst, _ = _measured(world, step, query, partial(_gateway, world))
             what = f"{kind}, {at_once} begun at one moment, {world.latency_ms} ms a call: added"
             yield Cost(f"{what}, median", Spread.around(burst.added), " ms")
             yield Cost(f"{what}, p99", Spread.of([burst.p99]), " ms")
+
+
+def floors(world: World) -> Iterator[Cost]:
+    """What the gateway's libraries by themselves add to the same calls."""
+    for kind, query in KINDS.items():
+        crowd = Crowd(AT_ONCE, world.latency_ms, together=bool(query))
+        what = f"{kind}, {AT_ONCE} at once, {world.latency_ms} ms a call"
+        for name, target in FLOORS.items():
+            found, spent_ms = _measured(world, crowd, query, partial(_floor, world, target, query))
+            yield Cost(f"{what}: added, median — {name}", Spread.around(found.added), " ms")
+            yield Cost(f"{what}: added, p99 — {name}", Spread.of([found.p99]), " ms")
+            spent = f"{what}: processor time of a session — {name}"
+            yield Cost(spent, Spread.of([spent_ms]), " ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +125,37 @@ class Added:
         return statistics.quantiles(self.added, n=100)[98]
 
 
-def _measured(world: World, crowd: Crowd, query: str) -> tuple[Added, float]:
-    """And the gateway's processor time for each session, in ms. Raises Wrong."""
+@contextlib.contextmanager
+def _gateway(world: World, prefix: str) -> Iterator[Server]:
+    with world.gateway(BFF_REDIS_PREFIX=prefix) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _floor(world: World, target: str, query: str, prefix: str) -> Iterator[Server]:
+    """One that answers what is right. Raises Wrong."""
+    names = f"floor:{target}:{prefix}:"
+    with peers.session(target, world.sandbox.origin, world.redis.url, names) as server:
+        member = world.members[0]
+        url = server.origin + PATH + query.replace("{active}", str(member.active))
+        check(url, Right(member.token, None, world.truth(member), per_token=True))
+        yield server
+
+
+def _measured(
+    world: World, crowd: Crowd, query: str, start: Callable[[str], AbstractContextManager[Server]]
+) -> tuple[Added, float]:
+    """And the processor time for each session, in ms, of what `start(prefix)` starts.
+
+    Raises Wrong.
+    """
     prefix = f"cold-{crowd.latency_ms}-{crowd.at_once}-{crowd.together:d}-{crowd.burst:d}"
-    with world.gateway(BFF_REDIS_PREFIX=prefix) as gateway:
-        asked = partial(_each_once, world, gateway.origin, crowd, target=PATH + query)
+    with start(prefix) as server:
+        asked = partial(_each_once, world, server.origin, crowd, target=PATH + query)
         asked(members=world.members[:WARMING], seconds=WARMING_S)
-        before_s = gateway.cpu_s()
+        before_s = server.cpu_s()
         run = asked(members=world.members[WARMING:], seconds=RUN_S)
-        spent_s = gateway.cpu_s() - before_s
+        spent_s = server.cpu_s() - before_s
     added = tuple(float(each) for each in run.told["added"].split())
     if len(added) < 0.9 * run.requests or run.told["partial"] != "0":
         raise Wrong(

@@ -20,9 +20,9 @@ _VERSION: Final = re.compile(r"\d+\.\d+(?:\.\d+)*")
 
 def machine() -> Machine:
     """This one. Peers that are not installed have no version."""
-    packages = ("granian", "starlette", "httpx")
+    packages = {name: name for name in ("granian", "starlette", "httpx")} | {"redis-py": "redis"}
     found = {"Python": platform.python_version()}
-    found |= {name: metadata.version(name) for name in packages}
+    found |= {name: metadata.version(package) for name, package in packages.items()}
     redis = str(find_binary())
     for name, command, package in (
         ("Redis", [redis, "--version"], ""),

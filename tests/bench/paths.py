@@ -29,6 +29,7 @@ from tests.bench.stage import LOAD_CORE, NotStarted, Server, pinned
 
 HERE: Final = Path(__file__).parent
 RELAY: Final = "Starlette + httpx"
+FASTIFY: Final = "Fastify + ioredis"
 TOKENS: Final = 200
 EVENTS: Final = "/api/public/events"
 _IDENTITY: Final = {"accept-encoding": "identity"}
@@ -152,7 +153,8 @@ def stored(world: World, plan: Plan) -> Iterator[Compared]:
 
         def right(name: str, origin: str) -> None:
             for token, truth in truths.items():
-                wanted = Right(token, None, truth, None, True, True)
+                body = None if name == FASTIFY else orjson.dumps(truth)
+                wanted = Right(token, body, truth, None, True, True)
                 found = check(origin + PATH + WRITTEN_OUT, wanted, **_IDENTITY)
                 status = found.headers["cache-status"]
                 if name == OURS and ("hit" not in status or "detail=l1" in status):
@@ -172,13 +174,18 @@ def stored(world: World, plan: Plan) -> Iterator[Compared]:
 
         servers: dict[str, Start] = {
             OURS: _as_is(gateway),
-            "Fastify + ioredis": lambda: peers.fastify(job, "redis"),
+            FASTIFY: lambda: peers.fastify(job, "redis"),
+        }
+        floors: dict[str, Start] = {
+            "bare libraries, a read for each": lambda: peers.stored(job, "alone"),
+            "bare libraries, reads together": lambda: peers.stored(job, "together"),
+            "bare libraries, finished in Redis": lambda: peers.stored(job, "ready"),
         }
         path = "warm in Redis only, {} projected from some {:.0f} KB"
         size = len(orjson.dumps(world.truth(members[0]))) / 1000
         yield throughput(
-            path.format(f"{len(members)} tokens,", size), servers, (right, many),
-            {"Fastify + ioredis": 2.0}, plan,
+            path.format(f"{len(members)} tokens,", size), servers | floors, (right, many),
+            {FASTIFY: 2.0}, plan,
         )  # fmt: skip
         yield throughput(path.format("one token,", size), servers, (right, one), {}, plan)
 

@@ -68,6 +68,21 @@ def bare(
 
 
 @contextlib.contextmanager
+def stored(job: Job, target: str) -> Iterator[Server]:
+    """A floor of what stands in Redis only: a callable of `peers/stored.py`."""
+    with _granian(f"stored:{target}", "asginl", PATH, job.env, SERVER_CORE) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def session(target: str, upstream: str, redis_url: str, prefix: str) -> Iterator[Server]:
+    """A floor of a cold session: a callable of `peers/session.py`. `prefix`: of names in Redis."""
+    env = {"BENCH_UPSTREAM": upstream, "REDIS_URL": redis_url, "BENCH_DOCUMENTS": prefix}
+    with _granian(f"session:{target}", "asginl", "/none", env, SERVER_CORE) as server:
+        yield server
+
+
+@contextlib.contextmanager
 def relay(upstream: str) -> Iterator[Server]:
     """A minimal Starlette + httpx relay."""
     env = {"BENCH_UPSTREAM": upstream}
