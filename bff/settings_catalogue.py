@@ -113,8 +113,8 @@ class Catalogue(CacheSettings):
         ge=1,
         le=10_000,
         description="Gateway processes that call a space, those of all machines together: a "
-        "process that has not reached Redis since its start takes that part of each limit. Never "
-        "fewer than BFF_WORKERS.",
+        "process that has not reached Redis since its start begins with that part of each limit, "
+        "and takes more as long as Nexudus refuses nothing. Never fewer than BFF_WORKERS.",
         examples=["2"],
     )
     retries: Whole = Field(

@@ -155,16 +155,9 @@ class Landings:
             course.begun = True
             fetched_at = self.clock.wall()
 
-        purpose, path = Purpose(ask.resource.name, ask.reason), ask.resource.path_for(ask.ident)
-        call = Call(ask.principal, purpose, path, ask.caller.variants, urgency, begins)
-        answer = await self.fetch(call)
-        took_s = answer.took_s
-        outcome = interpret(
-            ask.resource, answer,
-            ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
-        )  # fmt: skip
+        answer = await self._called(ask, urgency, begins)
+        took_s, outcome = answer.took_s, await self._judged(ask, answer, fetched_at)
         if isinstance(outcome, Refusal):
-            await self._withdraw(ask, outcome)
             audience = Audience.PROVEN if outcome.is_failure else Audience.SAME_TOKEN
             return Landing(outcome, Kept.NOWHERE, audience, took_s)
         if ask.gate is not None and not await ask.gate():
@@ -176,6 +169,35 @@ class Landings:
             want, audience, farewell = wants.own_of(ask), Audience.SAME_TOKEN, None
         kept = await self._store(ask, want, ticket, outcome, farewell)
         return Landing(outcome, kept, audience, took_s)
+
+    async def relay(self, ask: Ask, urgency: Urgency, course: Course) -> Landing:
+        """Fetch and judge what is for callers with this token alone, and store nothing."""
+        fetched_at = self.clock.wall()
+
+        async def begins() -> None:
+            nonlocal fetched_at
+            course.begun, fetched_at = True, self.clock.wall()
+
+        answer = await self._called(ask, urgency, begins)
+        outcome = await self._judged(ask, answer, fetched_at)
+        return Landing(outcome, Kept.NOWHERE, Audience.SAME_TOKEN, answer.took_s)
+
+    async def _called(
+        self, ask: Ask, urgency: Urgency, begins: Callable[[], Awaitable[None]]
+    ) -> Answer:
+        purpose, path = Purpose(ask.resource.name, ask.reason), ask.resource.path_for(ask.ident)
+        return await self.fetch(
+            Call(ask.principal, purpose, path, ask.caller.variants, urgency, begins)
+        )
+
+    async def _judged(self, ask: Ask, answer: Answer, fetched_at: float) -> Good | Refusal:
+        outcome = interpret(
+            ask.resource, answer,
+            ident=ask.ident, token=ask.principal.token, fetched_at=fetched_at,
+        )  # fmt: skip
+        if isinstance(outcome, Refusal):
+            await self._withdraw(ask, outcome)
+        return outcome
 
     async def _speaks_for_others(self, ask: Ask, entry: Entry) -> bool:
         """Whether an answer may be shared: a 404 only if it is about a profile of the caller's own.

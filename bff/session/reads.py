@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -25,6 +25,7 @@ from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
 from bff.session.lookup import Lookup
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Caller, Outcome, Reading
+from bff.session.unkept import Unkept
 
 log = structlog.get_logger("bff.session")
 
@@ -54,6 +55,7 @@ class Reads:
     ) -> None:
         self.documents = Documents(cache, landings.clock)
         self.lookup = Lookup(cache, landings)
+        self._unkept = Unkept(cache, self.lookup, landings, flights)
         self._cache = cache
         self._flights = flights
         self._landings = landings
@@ -84,14 +86,17 @@ class Reads:
         # Stricter than the bootstrap, where a profile list that is served stale vouches for the
         # related list beside it: there the list is being revalidated, and a refusal of the token
         # is noticed. Here nothing else asks Nexudus about the token.
+        ask = Ask(caller, RELATED, str(coworker_id))
         known = await self.lookup.accepted(caller.principal)
+        if known is None and self._unkept.nothing_else_helps:
+            return await self._observed(ask, self._unkept.read(ask))
         if known is None:
             listed = await self.profiles(caller, stale_ok=False, reason=Reason.PROOF)
             if isinstance(listed, Refusal):
                 return listed
             known = listed.entry.fetched_at, listed.expires
         accepted_at, expires = known
-        reading = await self.read(Ask(caller, RELATED, str(coworker_id)))
+        reading = await self.read(ask)
         if isinstance(reading, Refusal):
             return reading
         proven_until = accepted_at + self._policies[PROFILES.name].good.fresh_s
@@ -123,9 +128,12 @@ class Reads:
 
         `seen`: by a survey for this very read, by the same request.
         """
+        return await self._observed(ask, self._read(ask, seen))
+
+    async def _observed(self, ask: Ask, reading: Awaitable[Reading | Refusal]) -> Reading | Refusal:
         space, resource = ask.principal.space, ask.resource.name
         try:
-            answer = await self._read(ask, seen)
+            answer = await reading
         except UpstreamError:
             self.observe(space, resource, Tier.UPSTREAM.value, "error")
             raise

@@ -23,6 +23,7 @@ COLUMNS: Final = (
     "sessions begun",
     "without related",
     "given up",
+    "cards missed",
     "503s",
     "first session, median",
     "99%",
@@ -135,6 +136,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.answered:,}",
         f"{row.incomplete:,}",
         f"{row.given_up:,}",
+        f"{row.cards_failed:,}",
         f"{row.shed:,}",
         seconds(row.p50_s),
         seconds(row.p99_s),
@@ -164,7 +166,7 @@ _COLUMNS_EXPLAINED: Final = (
     "with both lists, one for a card or a switch. Calls in vain make it negative.",
     "- *sessions begun*: session starts that ended with a session; *without related*: of those, "
     f"the ones whose related list is missing. *given up*: the member left after {PAGES} pages with "
-    "an error.",
+    "an error. *cards missed*: cards of others that a session opened in vain.",
     "- *503s*: requests that the gateway did not let wait any longer (504 included).",
     "- *first session*: from a device's first attempt to its session; given up counts as never.",
     "- *longest queue*: requests that wait for an answer at the same time.",
@@ -189,14 +191,17 @@ def _without_redis(rows: Sequence[Row]) -> str:
         next(row for row in rows if row.name == each.name) for each in (NO_REDIS, NO_REDIS_TOLD)
     )
     return (
-        "Without Redis two things cost calls. A process that has never reached it does not know "
-        "how many share the budget: it assumes four, and takes a fourth of each limit, unless "
-        f"`BFF_BUDGET_PROCESSES` says better. That is {untold.fullest_hour:,} calls in the fullest "
-        f"hour or, told of two, {told.fullest_hour:,}. The other is inherent: no process hears "
-        "what members change through another one, so none trusts what it has in memory. Every "
-        "session takes two calls, every card two, one of which only proves the token, and what is "
-        f"tried again is asked for again: {told.again:,} of the {told.calls:,} calls ask for what "
-        "Nexudus had told the same token within a minute."
+        "Without Redis a process that has never reached it does not know how many share the "
+        "budget. It begins with a fourth of each limit, or with the part that "
+        "`BFF_BUDGET_PROCESSES` says, takes more as long as Nexudus refuses nothing, and gives way "
+        f"where it does: that finds {untold.fullest_hour:,} calls in the fullest hour for "
+        f"{untold.refused:,} refusals in all and, told of two, {told.fullest_hour:,} for "
+        f"{told.refused:,} ([decision 14](adr/0014-the-budget.md)). The rest is inherent: no "
+        "process hears what members change through another one, so what it has in memory is "
+        "trusted for 5 s. Every session takes two calls, and every card one, which is asked for "
+        "under its member's own token and kept for nobody, behind those who have no session yet: "
+        f"{untold.cards_failed:,} of {untold.cards:,} cards are missed. {untold.again:,} calls ask "
+        "for what Nexudus had told the same token within a minute."
     )
 
 

@@ -27,6 +27,8 @@ class Row:
     answered: int
     incomplete: int
     given_up: int
+    cards: int
+    cards_failed: int
     shed: int
     p50_s: float
     p99_s: float
@@ -57,6 +59,8 @@ def row_of(outcome: Outcome, minutes: int) -> Row:
         answered=len(tally.waits_s) - tally.given_up,
         incomplete=tally.incomplete,
         given_up=tally.given_up,
+        cards=tally.cards,
+        cards_failed=tally.cards_failed,
         shed=sum(number for status, number in tally.statuses.items() if status in SHED),
         p50_s=percentile(firsts, 50),
         p99_s=percentile(firsts, 99),

@@ -13,7 +13,9 @@ from bff.nexudus.budget.ledger_clock import LedgerClock
 from bff.nexudus.budget.peers import Peers
 from bff.nexudus.budget.reports import Reports
 from bff.nexudus.budget.strangers import Strangers
-from bff.nexudus.budget.strictness import Strictness, refusal_of
+from bff.nexudus.budget.strictness import WELL_USED, Strictness, refusal_of
+from bff.nexudus.budget.tallies import Tallies
+from bff.nexudus.budget.trial import pacing
 from bff.nexudus.budget.verdict import Verdict
 from bff.nexudus.budget.windows import (
     HOLD_S,
@@ -41,6 +43,7 @@ class Book:
         self.windows = windows
         self.strictness = Strictness()
         self._peers = peers
+        self._pacing = pacing(windows)
         self.shared = False
         self.heard_at = -math.inf
         self.shares = shares
@@ -50,8 +53,7 @@ class Book:
         self._lost_at: float | None = None
         self._unsaid = False
         self._clock = LedgerClock()
-        none = [Tally()] * len(windows)
-        self._known, self._own, self._untold, self._assumed = none[:], none[:], none[:], none[:]
+        self._tallies = Tallies(windows)
         self.strangers = Strangers(windows, shares.stranger)
         self._ever = [0] * len(windows)
         self._told = [0] * len(windows)
@@ -71,8 +73,8 @@ class Book:
     @property
     def has_news(self) -> bool:
         """Whether there is something to tell the others."""
-        granted = any(each.entries for each in self._untold)
-        return self._unsaid or self._seeds_for != "" or granted or self._reports.make_room
+        granted, seeds = self._tallies.has_untold, self._seeds_for != ""
+        return self._unsaid or seeds or granted or self._reports.make_room
 
     def used(self, now: float) -> list[int]:
         """How many calls count, by window."""
@@ -80,10 +82,15 @@ class Book:
 
     def refused(self, now: float, retry_after_s: float, grant: Grant) -> None:
         """Nexudus refused a call."""
-        used = self.used(now)
-        refusal = refusal_of(grant, retry_after_s, self.windows, used, self.strictness, now)
-        self.strictness = self.strictness.refused(now, refusal)
-        self._unsaid = True
+        before, self._unsaid = self.strictness, True
+        refusal = refusal_of(grant, retry_after_s, self.windows, self.used(now), before, now)
+        if not (self.windows and self._peers.guesses):
+            self.strictness = before.refused(now, refusal)
+            return
+        # It says how much others take, and not that Nexudus is stricter than documented.
+        self.strictness = before.paused(now, retry_after_s)
+        if refusal.sent_at >= before.paused_until:
+            self._peers = self._peers.refused(now, retry_after_s)
 
     # telling and hearing
 
@@ -102,20 +109,18 @@ class Book:
             reports=self._reports.take(self._epoch),
             accounts=tuple(
                 Account(granted, seed if seeds else Tally(), ever)
-                for granted, seed, ever in zip(self._untold, self._known, self._ever, strict=True)
+                for granted, seed, ever in zip(
+                    self._tallies.tell(), self._tallies.known, self._ever, strict=True
+                )
             ),
             ledger_s=self._clock.at(now),
         )
-        self._untold = [Tally()] * len(self.windows)
         self._unsaid = False
         return told
 
     def untell(self, told: Told) -> None:
         """If it was heard all the same it counts twice: too much, never too little."""
-        self._untold = [
-            account.granted.joined(since)
-            for account, since in zip(told.accounts, self._untold, strict=True)
-        ]
+        self._tallies.untell([account.granted for account in told.accounts])
         self._unsaid = self._unsaid or told.factor < 1 or told.stretch > 1 or told.paused_s > 0
         self._reports.put_back(told.reports)
 
@@ -147,7 +152,10 @@ class Book:
         names = tuple(sorted({*before, *heard.processes}))
         self._peers = replace(self._peers, names=names)
         if self._seeds_for == "" and (first or self.shared or not settling):
-            self._synchronise(heard, now)
+            for index, (used, ever) in enumerate(heard.usage):
+                fresh = ever - self._ever[index] - self._told[index]
+                self._tallies.hear(index, used, fresh, now)
+                self._ever[index], self._told[index] = ever, 0
         self.shared = not settling
 
     def lose(self, now: float) -> None:
@@ -155,10 +163,8 @@ class Book:
         if self.shared and len(self._peers.names) > 1:
             spacing = [w.keep_s() for w in self.windows if w.spaced and not w.writes_only]
             unheard = math.ceil((now - self.heard_at) / min(spacing)) + 1 if spacing else 0
-            self._assumed = [
-                Tally().plus(window.end(now + HOLD_S), min(unheard, window.limit.calls))
-                for window in self.windows
-            ]
+            for index in range(len(self.windows)):
+                self._tallies.assume(index, unheard, now)
         self.shared = False
         if self._lost_at is None:
             self._lost_at = now
@@ -167,17 +173,6 @@ class Book:
         """The ledger found a question too old: it hung, or its clock is another now."""
         self._clock.doubt()
         self._clock.heard(ledger_s, sent_at, now)
-
-    def _synchronise(self, heard: Heard, now: float) -> None:
-        for index, (window, (used, ever)) in enumerate(zip(self.windows, heard.usage, strict=True)):
-            end = window.end(now + HOLD_S)
-            fresh = ever - self._ever[index] - self._told[index]
-            known = self._known[index].joined(self._own[index]).plus(end, fresh)
-            known = known.without_oldest(known.used - used)
-            self._known[index] = known.plus(end, used - known.used)
-            self._ever[index], self._told[index] = ever, 0
-        self._own = [Tally()] * len(self.windows)
-        self._assumed = [Tally()] * len(self.windows)
 
     # grants
 
@@ -201,16 +196,13 @@ class Book:
         return grant
 
     def _granted_alone(self, applying: list[int], write: bool, until: float, now: float) -> Grant:
+        self._peers = self._peers.granted(used_up=any(map(self._is_used_up, applying)))
         for index in applying:
-            end = self.windows[index].end(until)
-            self._own[index] = self._own[index].plus(end, 1)
-            self._untold[index] = self._untold[index].plus(end, 1)
+            self._tallies.grant(index, until)
 
         def sent(now: float) -> None:
-            # Of buckets one cannot say whose call it is that is counted.
             for index in applying:
-                if self.windows[index].spaced:
-                    self._own[index] = self._own[index].moved(until, min(until, now))
+                self._tallies.sent(index, until, now)
 
         gap_s = now - self._granted_at if self.processes == 1 else 0.0
         self._granted_at = now
@@ -221,7 +213,7 @@ class Book:
         self._trim(now)
         # Whether of writes only, of those of no greater share only, of strangers only.
         everybody = (False, False, False)
-        waits = [(self.strictness.paused_s(now), everybody)]
+        waits = [(self._held_s(now), everybody)]
         if self.windows and self.processes > 1 and now >= self._settled_at - QUIET_S:
             waits.append((self._settled_at - now, everybody))
         factor = self.strictness.factor_at(now)
@@ -265,7 +257,7 @@ class Book:
         unheard_s: float = UNHEARD_S,
     ) -> float:
         """A call waits no less, with so many (calls, writes among them) going first."""
-        waits = [self.strictness.paused_s(now)]
+        waits = [self._held_s(now)]
         factor, stretch = self.strictness.factor_at(now), self.strictness.stretch_at(now)
         followed_s = now - self._followed_from
         for index, window in enumerate(self.windows):
@@ -276,8 +268,8 @@ class Book:
             allowed = window.allows(1.0 if members else self.shares.of(priority), factor)
             times, tally = 1, Tally()
             if not self.shared:
-                times, tally = self.processes if window.spaced else 1, self._own[index]
-                allowed = max(1, allowed // self.processes)
+                times, tally = self.processes if window.spaced else 1, self._tallies.own[index]
+                allowed = max(1, self._part_of(index, allowed))
             before = ahead[window.writes_only]
             waits.append(times * wait_s(window, tally, now, allowed, before, stretch))
             if self.shared and not window.spaced and window.limit.window_s <= followed_s:
@@ -290,10 +282,10 @@ class Book:
         stretch = self.strictness.stretch_at(now)
         keep_s = window.keep_s(stretch)
         allowed = self._level(index, priority, now)
-        used = self._known[index].joined(self._assumed[index])
-        own = self._own[index]
+        used = self._tallies.known[index].joined(self._tallies.assumed[index])
+        own = self._tallies.own[index]
         if not self._takes_turns(index, priority, now):
-            room = (allowed - used.used) // processes - own.used
+            room = self._part_of(index, allowed - used.used) - own.used
             return 0.0 if room > 0 else used.joined(own).wait_s(now, keep_s, 1)
         everything = used.joined(own)
         wait = everything.wait_s(now, keep_s, everything.used + 1 - allowed)
@@ -304,6 +296,16 @@ class Book:
             last, _ = own.entries[-1]
             wait = max(wait, last + processes * window.limit.window_s * stretch - now)
         return wait + self._peers.turns(window).wait_s(shared_now + wait)
+
+    def _held_s(self, now: float) -> float:
+        return max(self.strictness.paused_s(now), self._peers.held_s(now))
+
+    def _part_of(self, index: int, calls: int) -> int:
+        return self._peers.part_of(calls, paces=index in self._pacing)
+
+    def _is_used_up(self, index: int) -> bool:
+        part = self._part_of(index, self.windows[index].limit.calls)
+        return index in self._pacing and self._tallies.own[index].used + 1 >= WELL_USED * part
 
     def _level(self, index: int, priority: Priority, now: float) -> int:
         """Up to which use its calls go. Strangers stop where their share ends only once so many of
@@ -319,12 +321,7 @@ class Book:
         return self.windows[index].spaced or self._level(index, priority, now) < self.processes
 
     def _counting(self, index: int, now: float) -> Tally:
-        keep_s = self.windows[index].keep_s(self.strictness.stretch_at(now))
-        return self._known[index].joined(self._own[index]).at(now, keep_s)
+        return self._tallies.counting(index, now, self.strictness.stretch_at(now))
 
     def _trim(self, now: float) -> None:
-        stretch = self.strictness.stretch_at(now)
-        for index, window in enumerate(self.windows):
-            keep_s = window.keep_s(stretch)
-            for tallies in (self._known, self._own, self._untold, self._assumed):
-                tallies[index] = tallies[index].at(now, keep_s)
+        self._tallies.trim(now, self.strictness.stretch_at(now))

@@ -4,8 +4,8 @@ What processes grant together never passes a limit, also while all of them are w
 when it comes back, empty or not. Three cases may pass one until they hear of each other again: one
 process alone cut off from Redis spends its share on top (a part of what was left when it last
 heard); one that starts while Redis is away knows neither what was used nor how many others there
-are (it goes by a setting); one that joins less than a heartbeat before Redis goes is not reckoned
-with.
+are (it begins with what a setting says, and finds out); one that joins less than a heartbeat before
+Redis goes is not reckoned with.
 """
 
 from __future__ import annotations

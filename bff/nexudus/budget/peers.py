@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
+from bff.nexudus.budget.trial import Trial
 from bff.nexudus.budget.windows import Turns, Window
 
 OPENING_S: Final = 0.035
@@ -15,16 +17,49 @@ OPENING_S: Final = 0.035
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """As `process` last heard: `names`, in order; `unheard` are assumed until it hears of any."""
+    """As `process` last heard: `names`, in order; `unheard` are assumed until it hears of any.
+
+    Of what is assumed no more than a beginning is made: `trial` finds out. What was heard is
+    believed until it is heard anew, even if some came or went.
+    """
 
     process: str
     unheard: int = UNHEARD_PROCESSES
     names: tuple[str, ...] = ()
+    trial: Trial | None = None
 
     @property
     def number(self) -> int:
         """How many they are."""
         return len(self.names) or self.unheard
+
+    @property
+    def guesses(self) -> bool:
+        """Whether its part is to be found out."""
+        return not self.names and self.unheard > 1
+
+    @property
+    def tried(self) -> Trial:
+        """How far that is."""
+        return self.trial or Trial.among(self.unheard)
+
+    def granted(self, *, used_up: bool) -> Peers:
+        """This process made a call; `used_up`: hardly any are left of its part."""
+        return replace(self, trial=self.tried.granted(used_up=used_up)) if self.guesses else self
+
+    def refused(self, now: float, asked_s: float) -> Peers:
+        """It was refused one, and asked to pause; `now`: monotonic seconds."""
+        return replace(self, trial=self.tried.refused(now, asked_s))
+
+    def held_s(self, now: float) -> float:
+        """Seconds for which it makes no call, as too many were refused."""
+        return max(0.0, self.tried.held_until - now) if self.guesses else 0.0
+
+    def part_of(self, calls: int, *, paces: bool) -> int:
+        """How many of so many calls are this process's; `paces`: of a window to be tried."""
+        if not self.guesses:
+            return calls // self.number
+        return max(min(1, calls), math.floor(calls * self.tried.part + 1e-9)) if paces else calls
 
     def turns(self, window: Window) -> Turns:
         """The times at which this process may call."""
@@ -35,4 +70,5 @@ class Peers:
     def _rank(self) -> int:
         if self.process in self.names:
             return self.names.index(self.process)
-        return zlib.crc32(self.process.encode()) % self.number
+        moves = self.tried.moves if self.guesses else 0
+        return zlib.crc32(f"{self.process}{moves or ''}".encode()) % self.number

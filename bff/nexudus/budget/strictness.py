@@ -68,16 +68,17 @@ class Strictness:
         """How many times as far apart calls are, from 1 to 4."""
         return max(1.0, self.stretch * math.exp(-max(0.0, now - self.since) / RELAXED_S))
 
-    def refused(self, now: float, refusal: Refusal) -> Strictness:
-        """Paused; and slower, unless the call was under way before the end of the latest pause.
-
-        A pause that is no time, or absurdly long, is taken for a bound.
-        """
-        asked_s = refusal.retry_after_s
+    def paused(self, now: float, asked_s: float) -> Strictness:
+        """For so long; a pause that is no time, or absurdly long, is taken for a bound."""
         pause_s = asked_s if math.isfinite(asked_s) else SHORTEST_PAUSE_S
         until = now + min(max(pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
         until = max(until, self.paused_until)
-        factor, stretch = self.factor_at(now), self.stretch_at(now)
+        return Strictness(until, self.factor_at(now), self.stretch_at(now), until)
+
+    def refused(self, now: float, refusal: Refusal) -> Strictness:
+        """Paused; and slower, unless the call was under way before the end of the latest pause."""
+        asked_s, paused = refusal.retry_after_s, self.paused(now, refusal.retry_after_s)
+        factor, stretch, until = paused.factor, paused.stretch, paused.paused_until
         if refusal.sent_at >= self.paused_until:
             near = refusal.close and refusal.used < WELL_USED and asked_s <= LONG_S
             if not near or stretch >= WIDE:

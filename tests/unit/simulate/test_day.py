@@ -58,6 +58,8 @@ def made(name: str, calls: int, wait_s: float = 1.0) -> Row:
         8,
         1,
         1,
+        20,
+        7,
         2,
         wait_s,
         float("inf"),

@@ -6,6 +6,8 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bff.limits import Limit
 from bff.nexudus.budget.book import QUIET_S, Book
@@ -76,6 +78,59 @@ def test_one_that_never_heard_of_others_assumes_some() -> None:
     mine = book(MINUTE)
     mine.lose(NOW)
     assert grants(mine, NOW) == 40 // UNHEARD_PROCESSES
+
+
+def test_one_that_never_heard_of_others_takes_more_as_long_as_nothing_is_refused() -> None:
+    mine = book(MINUTE, Window(Limit(200, 3_600.0)))
+    mine.lose(NOW)
+    taken = [grants(mine, NOW + 70.0 * minute) for minute in range(60)]
+    assert taken[0] == 40 // UNHEARD_PROCESSES
+    assert taken[1] == taken[0]  # more for each call, and not at once
+    assert sorted(taken[:15]) == taken[:15]
+    assert max(taken) > 12
+    assert sum(taken[:51]) == 200, "of what is long it may have all, and never more"
+
+
+def test_a_guess_that_was_too_high_makes_nexudus_no_stricter_and_ends_with_what_is_heard() -> None:
+    mine = book(MINUTE)
+    mine.lose(NOW)
+    assert grants(mine, NOW) == 10
+    mine.refused(NOW, 1.0, Grant(sent_at=NOW))
+    mine.refused(NOW + 0.1, 1.0, Grant(sent_at=NOW))  # it was under way: counts once
+    mine.refused(NOW + 2.0, 1.0, Grant(sent_at=NOW + 1.9))
+    assert mine.strictness.factor_at(NOW + 2.0) == mine.strictness.stretch_at(NOW + 2.0) == 1.0
+    assert mine.strictness.paused_s(NOW + 2.0) == 1.0
+    held = mine.decide(Priority.INTERACTIVE, False, NOW + 2.0, NOW)
+    assert (held.granted, held.wait_s > 2.0) == (False, True)
+    assert mine.least_wait_s(Priority.INTERACTIVE, False, (0, 0), NOW + 2.0) >= 2.0
+    assert grants(mine, NOW + 100.0) == 6  # of ten, two refusals later
+    told = mine.tell(NOW + 2.0)
+    assert (told.paused_s, told.factor, told.stretch) == (1.0, 1.0, 1.0)
+    told_of(mine, 0, names=PEERS[:2], now=NOW + 300.0)
+    mine.lose(NOW + 300.0)
+    mine.refused(NOW + 300.0, 1.0, Grant(sent_at=NOW + 300.0))
+    assert mine.strictness.factor_at(NOW + 300.0) * mine.strictness.stretch_at(NOW + 300.0) != 1.0
+    assert grants(mine, NOW + 500.0) == 20
+
+
+@given(st.integers(2, 200), st.integers(0, 200), st.integers(0, 20))
+def test_however_little_it_takes_it_takes_one_call(
+    processes: int, more: int, refusals: int
+) -> None:
+    peers, calls = Peers("p0", processes), processes + more
+    assert peers.part_of(calls, paces=True) == calls // processes
+    for _ in range(refusals):
+        peers = peers.refused(NOW, 1.0)
+    assert 1 <= peers.part_of(calls, paces=True) <= calls // processes
+    assert peers.part_of(0, paces=True) == 0
+
+
+def test_where_nothing_is_accounted_there_is_no_part_to_be_found_out() -> None:
+    mine = book()
+    for second in range(5):
+        mine.refused(NOW + 2.0 * second, 1.0, Grant(sent_at=NOW + 2.0 * second))
+    assert mine.least_wait_s(Priority.INTERACTIVE, False, (0, 0), NOW + 9.0) == 0.0
+    assert mine.strictness.factor < 1.0
 
 
 def test_what_others_may_have_been_granted_unheard_is_assumed_at_its_most() -> None:
