@@ -9,7 +9,8 @@ from typing import Final
 
 from bff.edge.access_log import AccessLog, Line
 from bff.edge.counts import Counters, Counts
-from bff.edge.hot_answer import Hot, Served, Writers
+from bff.edge.hot_answer import Hot, Reported, Served, Writers
+from bff.edge.hot_whole import HotWhole, Made
 from bff.edge.respond import RepresentationKey
 from bff.observe.metrics import Metrics
 from bff.session.reading import Reading
@@ -43,6 +44,18 @@ class _Sums:
             self.unsent += size * (len(served) - uses)
         return uses
 
+    def add_made(self, answers: Sequence[tuple[Made, Served]]) -> None:
+        """Several answers, each given once."""
+        for made, (_, took_s, _, _, modified) in answers:
+            if modified:
+                self.whole.append(took_s)
+                self.sent += made.size
+                self.left_out += max(0, made.left_out)
+                self.compressed += max(0, made.length - made.size)
+            else:
+                self.bare.append(took_s)
+                self.unsent += made.size
+
 
 class Accounts:
     """The same as the usual way counts and tells of each of them.
@@ -57,7 +70,7 @@ class Accounts:
         self._writers: dict[tuple[str, str], Writers] = {}
         self._log = access_log
         self.on_shaped: Callable[[str, str, int, int, int], None] = lambda *_: None
-        self.on_served: Callable[[Hot, Sequence[Served]], None] = lambda _hot, _served: None
+        self.on_served: Callable[[Reported, Sequence[Served]], None] = lambda *_: None
 
     def writers(self, key: RepresentationKey) -> Writers:
         """What counts each answer of a route at once, by its status."""
@@ -77,7 +90,11 @@ class Accounts:
         """Of answers made of these readings; `finished`: before they were asked for."""
         return self._counters.of(key.space, key.route, readings, finished=finished)
 
-    def report(self, by_answer: Mapping[Hot, Sequence[Served]]) -> None:
+    def report(
+        self,
+        by_answer: Mapping[Hot, Sequence[Served]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+    ) -> None:
         """The requests that each answer was given to. What counts alike is counted together."""
         alike: dict[tuple[Counts, bool], _Sums] = {}
         for hot, served in by_answer.items():
@@ -88,6 +105,13 @@ class Accounts:
                 finished = hot.finished
                 self.on_shaped(hot.key.space, hot.shape, finished.whole, finished.left_out, uses)
             self.on_served(hot, served)
+        for whole, answers in by_whole.items():
+            written = whole.setting.writers[200] is not None
+            alike.setdefault((whole.counts, written), _Sums()).add_made(answers)
+            for made, one in answers:
+                if made.shape and one[4]:
+                    self.on_shaped(whole.key.space, made.shape, made.length, made.left_out, 1)
+                self.on_served(made, (one,))
         for (counts, written), sums in alike.items():
             self._count(counts, sums, written=written)
 
@@ -105,17 +129,17 @@ class Accounts:
         """Whether lines are written, each of which takes as long as to count a hundred."""
         return self._log.is_on
 
-    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+    def tell(self, answer: Reported, served: Sequence[Served]) -> None:
         """Write a line for each of them."""
         # A log that takes no line costs the lines, and nobody's answer or count.
         with contextlib.suppress(OSError):
             for one in served:
-                self._log.tell(_line(hot, one))
+                self._log.tell(_line(answer, one))
 
 
-def _line(hot: Hot, one: Served) -> Line:
-    key, (_, took_s, request_id, trace_id, modified) = hot.key, one
+def _line(answer: Reported, one: Served) -> Line:
+    key, (_, took_s, request_id, trace_id, modified) = answer.key, one
     return Line(
-        "GET", key.route, key.space, 200 if modified else 304, hot.setting.cache, took_s,
-        len(hot.finished.body) if modified else 0, request_id, trace_id,
+        "GET", key.route, key.space, 200 if modified else 304, answer.setting.cache, took_s,
+        answer.size if modified else 0, request_id, trace_id,
     )  # fmt: skip

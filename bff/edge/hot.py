@@ -17,6 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Final, Protocol, cast
 
 from starlette.types import Message, Scope
@@ -33,12 +34,11 @@ from bff.edge.exchange import (
     usable_request_id,
 )
 from bff.edge.headers_in import given_once
-from bff.edge.hot_answer import Hot, Served, Setting, Writers, lasting
-from bff.edge.hot_whole import HotWhole, parts_for, parts_name, plain_shape
+from bff.edge.hot_answer import Hot, Reported, Served, Setting, Writers, lasting
+from bff.edge.hot_whole import ASKED, HotWhole, HotWholes, Made, Moment, parts_name
 from bff.edge.naming import Names
 from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.edge.target import BOOTSTRAP_PATH
-from bff.errors import ShapeError
 from bff.nexudus.headers import Header
 from bff.noticed import Noticed
 from bff.session.documents import Whole
@@ -51,7 +51,9 @@ MOST_NAMES: Final = 8
 MOST_UNREPORTED: Final = 5_000
 """Answers that the loop has yet to report; beyond them requests go the usual way, which waits."""
 MOST_MADE: Final = 2_000
-"""The same where one would be made: until it is reported it takes the room of its body."""
+"""The same where one would be made: until it is reported it takes the room of its shape."""
+MOST_KEPT: Final = 20
+"""Of these, how many are kept at a time: each is made once more for it, while others wait."""
 AT_ONCE: Final = 1_000
 """Answers upon which the loop is called, and which it reports before it goes on with others. Fewer
 are reported every now and then: a wake-up costs as much as to count a hundred."""
@@ -63,8 +65,6 @@ it."""
 
 _BOOTSTRAP: Final = BOOTSTRAP_PATH.encode()
 _FLAGS: Final = (b"", b"o", b"c", b"oc")
-_ASKED: Final = b"?"
-"""How a name goes on with a query; with the parts of a whole document it does otherwise."""
 _MOST_CONSTANTS: Final = 256
 _QUICK_S: Final = 0.000_05
 _QUICK: Final = (b"server-timing", server_timing({"total": 0.0}).encode())
@@ -88,15 +88,19 @@ class Reports(Protocol):
         """Of answers made of these readings; `finished`: before they were asked for."""
         ...
 
-    def report(self, by_answer: Mapping[Hot, Sequence[Served]]) -> None:
-        """Count requests that each hot answer has answered since the last time."""
+    def report(
+        self,
+        by_answer: Mapping[Hot, Sequence[Served]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+    ) -> None:
+        """Count requests that were answered since the last time: with what is kept, and made."""
         ...
 
     def is_telling(self) -> bool:
         """Whether lines are written, each of which takes as long as to count a hundred."""
         ...
 
-    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+    def tell(self, answer: Reported, served: Sequence[Served]) -> None:
         """Write a line for each of them."""
         ...
 
@@ -112,17 +116,18 @@ class HotAnswers:
         reports: Reports,
         clock: Clock,
     ) -> None:
-        self.noticed: Final = Noticed()
+        self.noticed: Final = Noticed()  # requests by name; what the usual way makes, by its key
         self.learns = True
         self._memory = memory
         self._shapes = shapes
-        self._names = cast("Mapping[bytes, Hot | HotWhole]", memory.names)
+        self._names = cast("Mapping[bytes, Hot]", memory.names)
         self._trusted_until = trusted_until
         self._reports = reports
         self._wall, self._monotonic = clock.wall, clock.monotonic
         self._naming = Names()
+        self._wholes = HotWholes(memory.names, shapes, self._may_use)
         self._constants: dict[tuple[Header, ...], tuple[Header, ...]] = {}
-        self._served: deque[tuple[Hot, Served, bytes]] = deque()
+        self._served: deque[tuple[Hot | Made, Served]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_called = False
         self._at_once = LINES_AT_ONCE
@@ -140,17 +145,17 @@ class HotAnswers:
         whose = self._whose(scope, given)
         if not whose:
             return None
-        name = whose + _ASKED + scope["query_string"]
-        hot, made_as = self._names.get(name), b""
-        if hot is None and len(self._served) < MOST_MADE:
-            hot, made_as = self._in_shape(scope, whose, began, now), name
-        assert not isinstance(hot, HotWhole)
-        if hot is None or not self._may_use(hot.setting, began):
-            return None
+        hot = self._names.get(whose + ASKED + scope["query_string"])
+        if hot is None:
+            return self._made(scope, whose, given, (began, now))
+        assert isinstance(hot, Hot)
         held = given.get(b"if-none-match")
-        if now >= hot.finished.fresh_until or (held is not None and held != hot.validator):
+        if not self._may_use(hot.setting, hot.finished.fresh_until, (began, now)):
             return None
-        return self._answer(hot, made_as, given, began, now)
+        if held is not None and held != hot.validator:
+            return None
+        headers = hot.headers(now, modified=held is None)
+        return self._answer(hot, headers, hot.finished.body, given, (began, now))
 
     def learn(self, scope: Scope, exchange: Exchange, headers: list[Header]) -> None:
         """The usual way answers a request from this process, with these headers of all layers."""
@@ -179,27 +184,36 @@ class HotAnswers:
             self._memory.attach(held_by, name, whole, NAME_BYTES + len(name))
         elif isinstance(held.value, Finished) and held.value.status == 200:
             assert isinstance(recalled, RepresentationKey)
-            name = whose + _ASKED + scope["query_string"]
+            name = whose + ASKED + scope["query_string"]
             own, finished = setting(recalled, FINISHED), held.value
             self._attach(Hot(recalled, finished, own, exchange.shape_name), name)
 
     def settle(self, most: int = MOST_UNREPORTED) -> None:
         """Report what was answered since the last time. For the loop that owns what is told."""
         by_answer: dict[Hot, list[Served]] = {}
+        by_whole: dict[HotWhole, list[tuple[Made, Served]]] = {}
+        again: dict[bytes, Made] = {}
         is_telling = self._reports.is_telling()
         self._at_once = LINES_AT_ONCE if is_telling else AT_ONCE
         served = self._served
         for _ in range(min(len(served), most)):
-            hot, one, made_as = served.popleft()
-            by_answer.setdefault(hot, []).append(one)
-            if made_as and self.noticed.again(hot.key):
-                self._keep(hot, made_as)
-        for hot in by_answer:
-            self._memory.touch(hot.setting.held)
-        self._reports.report(by_answer)
-        if is_telling:
+            told, one = served.popleft()
+            if isinstance(told, Hot):
+                by_answer.setdefault(told, []).append(one)
+            else:
+                by_whole.setdefault(told.of, []).append((told, one))
+                if self.noticed.again(told.name) and told.name not in self._names:
+                    again[told.name] = told
+        for made in islice(again.values(), MOST_KEPT):
+            self._keep(made)
+        for own in [each.setting for each in by_answer] + [each.setting for each in by_whole]:
+            self._memory.touch(own.held)
+        self._reports.report(by_answer, by_whole)
+        if is_telling:  # last: it may fail, what is counted stays so
             for hot, all_of_it in by_answer.items():
-                self._reports.tell(hot, all_of_it)  # last: it may fail, what is counted stays so
+                self._reports.tell(hot, all_of_it)
+            for made, one in chain.from_iterable(by_whole.values()):
+                self._reports.tell(made, (one,))
 
     def _settle_some(self) -> None:
         assert self._loop is not None
@@ -209,30 +223,24 @@ class HotAnswers:
         else:
             self._is_called = False
 
-    def _keep(self, hot: Hot, name: bytes) -> None:
-        """Finished from now on, as long as what it was made of would be."""
-        key, own = hot.key, hot.setting
+    def _keep(self, made: Made) -> None:
+        """Finished from now on, as long as what it was made of would be: made once more for it."""
+        key, own = made.key, made.setting
         held = self._memory.peek(own.held)
         if held is None or held.value is not own.value or not isinstance(held.value, Whole):
             return  # dropped since, or replaced
-        known = self._memory.peek(key)
-        before = known.value if known is not None else None
-        if isinstance(before, Finished) and before.validator == hot.finished.validator:
-            assert known is not None  # it was asked for by another spelling
-            self._name_kept(hot, before, known.expires, name)
-            return
         counts = self._reports.counts(key, held.value.readings, finished=True)
-        finished = replace(hot.finished.kept(), counts=counts)
+        finished = made.of.finished(self._shapes.resolve(made.canonical), counts).kept()
         kept = Held(finished, finished.cost_under(key), held.expires, held.tags)
-        if self._memory.put(key, kept, self._memory.ticket()):
-            self._name_kept(hot, finished, held.expires, name)
-
-    def _name_kept(self, hot: Hot, finished: Finished, expires: float, name: bytes) -> None:
-        """One more name of a finished answer, with the headers of one made in its shape."""
-        setting = replace(
-            hot.setting, held=hot.key, value=finished, expires=expires, cache=FINISHED
-        )
-        self._attach(Hot(hot.key, finished, setting, hot.shape), name)
+        known = self._memory.peek(key)
+        before = None if known is None else known.value
+        if known and isinstance(before, Finished) and before.validator == finished.validator:
+            kept = known  # it was asked for by another spelling
+        elif not self._memory.put(key, kept, self._memory.ticket()):
+            return
+        assert isinstance(kept.value, Finished)
+        setting = replace(own, held=key, value=kept.value, expires=kept.expires, cache=FINISHED)
+        self._attach(Hot(key, kept.value, setting, made.shape), made.name)
 
     def _attach(self, hot: Hot, name: bytes) -> None:
         if self._memory.names_of(hot.key) < MOST_NAMES:
@@ -245,43 +253,45 @@ class HotAnswers:
             self._constants.clear()
         return self._constants.setdefault(constant, constant)
 
-    def _may_use(self, setting: Setting, now: float) -> bool:
-        return now < setting.expires and now < self._trusted_until()
+    def _may_use(self, setting: Setting, fresh_until: float, at: Moment) -> bool:
+        began, now = at
+        return now < fresh_until and began < setting.expires and began < self._trusted_until()
 
-    def _in_shape(self, scope: Scope, whose: bytes, began: float, now: float) -> Hot | None:
+    def _made(self, scope: Scope, whose: bytes, given: Given, at: Moment) -> Answer | None:
         """Made of a whole document that is parsed in process."""
-        text = plain_shape(scope["query_string"])
-        if text is None:
+        is_full, query = len(self._served) >= MOST_MADE, scope["query_string"]
+        found = None if is_full else self._wholes.make(whose, query, at)
+        if found is None:
             return None
-        try:
-            shape = self._shapes.resolve(text)
-        except ShapeError:
-            return None  # the usual way says what is wrong
-        whole = self._names.get(whose + parts_for(frozenset(shape.tree)))
-        if not isinstance(whole, HotWhole) or not self._may_use(whole.setting, began):
+        made, encoded = found
+        held = given.get(b"if-none-match")
+        if held is not None and held != encoded.validator.encode():
             return None
-        return whole.in_shape(shape, text if text.startswith("@") else shape.canonical, now)
+        headers = made.of.headers(encoded, at[1], modified=held is None)
+        return self._answer(made, headers, encoded.body, given, at)
 
-    def _answer(self, hot: Hot, made_as: bytes, given: Given, began: float, now: float) -> Answer:
+    def _answer(
+        self, told: Hot | Made, lasting: Sequence[Header], body: bytes, given: Given, at: Moment
+    ) -> Answer:
         """Counted before it goes out: who has an answer whole finds it so."""
+        began, now = at
         own_id = usable_request_id(given[b"x-request-id"]) if b"x-request-id" in given else ""
         request_id = own_id or new_request_id()
         trace_id = trace_id_of(given) if b"traceparent" in given else ""
         modified = b"if-none-match" not in given
-        told, named = hot.headers(now, modified=modified), (b"x-request-id", request_id.encode())
         took_s = self._monotonic() - began
-        headers = [*told, _QUICK if took_s < _QUICK_S else _timing(took_s), named]
-        self._served.append((hot, (now, took_s, request_id, trace_id, modified), made_as))
+        timing = _QUICK if took_s < _QUICK_S else _timing(took_s)
+        headers = [*lasting, timing, (b"x-request-id", request_id.encode())]
+        self._served.append((told, (now, took_s, request_id, trace_id, modified)))
         if len(self._served) >= self._at_once and not self._is_called and self._loop is not None:
             self._is_called = True
             self._loop.call_soon_threadsafe(self._settle_some)
         status = 200 if modified else 304
-        write = hot.setting.writers[status]
+        write = told.setting.writers[status]
         if write is not None:
             write(1)
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        body = hot.finished.body if modified else b""
-        return start, {"type": "http.response.body", "body": body}
+        return start, {"type": "http.response.body", "body": body if modified else b""}
 
     def _whose(self, scope: Scope, given: Given) -> bytes:
         """A name of all that an answer depends on but the query; empty for what has none."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from bff.edge.caching import Hit, age, cache_status
 from bff.edge.respond import Finished, RepresentationKey
 from bff.errors import RequestError
 from bff.nexudus.headers import Header
+from bff.session.reading import Part
 from bff.spaces import Space
 
 Writers = Mapping[int, Callable[[float], None] | None]
@@ -42,6 +43,21 @@ class Setting:
     writers: Writers
 
 
+class Reported(Protocol):
+    """What is told of an answer. `shape`: what it was asked by; `size`: bytes of its body."""
+
+    @property
+    def key(self) -> RepresentationKey: ...
+    @property
+    def setting(self) -> Setting: ...
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+    @property
+    def shape(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dated:
     """Headers of all answers of one age; they hold from one moment to another (UTC seconds)."""
@@ -68,24 +84,29 @@ _UNTOLD: Final = _Told(math.inf, -math.inf, [], 0)
 
 
 class Hot:
-    """A finished answer. `shape`: what it was asked by."""
+    """A finished answer that is kept. `shape`: what it was asked by."""
 
     __slots__ = ("_told", "finished", "key", "setting", "shape", "validator")
 
     def __init__(
-        self,
-        key: RepresentationKey,
-        finished: Finished,
-        setting: Setting,
-        shape: str,
-        dated: Dated | None = None,
+        self, key: RepresentationKey, finished: Finished, setting: Setting, shape: str
     ) -> None:
         self.key: Final = key
         self.finished: Final = finished
         self.setting: Final = setting
         self.shape: Final = shape
         self.validator: Final = finished.validator.encode()
-        self._told = _UNTOLD if dated is None else self._made(dated)
+        self._told = _UNTOLD
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What it was made of."""
+        return self.finished.parts
+
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return len(self.finished.body)
 
     def headers(self, now: float, *, modified: bool) -> Sequence[Header]:
         """At `now` (UTC seconds), but those that no two answers share."""
@@ -93,13 +114,10 @@ class Hot:
         if not told.since <= now < told.until:
             finished = self.finished
             dated = as_of(now, self.setting, finished.fetched_at, finished.fresh_until)
-            told = self._told = self._made(dated)
+            bare = [(b"etag", self.validator), *dated.headers]
+            whole = bare + finished.entity_headers()
+            told = self._told = _Told(dated.since, dated.until, whole, len(bare))
         return told.headers if modified else told.headers[: told.bare]
-
-    def _made(self, dated: Dated) -> _Told:
-        bare = [(b"etag", self.validator), *dated.headers]
-        whole = bare + self.finished.entity_headers()
-        return _Told(dated.since, dated.until, whole, len(bare))
 
 
 def as_of(now: float, setting: Setting, fetched_at: float, fresh_until: float) -> Dated:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
+from bff.edge.compression import Encoding
 from bff.edge.counts import Counts
-from bff.edge.hot_answer import Dated, Hot, Setting, as_of
-from bff.edge.respond import JSON_TYPE, Finished, RepresentationKey, encode
+from bff.edge.hot_answer import Dated, Setting, as_of
+from bff.edge.respond import JSON_TYPE, Encoded, Finished, RepresentationKey, encode
+from bff.errors import ShapeError
+from bff.nexudus.headers import Header
 from bff.resources import PARTS, Resource
 from bff.session.bootstrap import wanted
 from bff.session.documents import Whole
-from bff.shape import Shape
+from bff.session.reading import Part
+from bff.shape import NamedShapes, Shape
 
+Moment = tuple[float, float]
+"""Now, in monotonic and in UTC seconds."""
+MayUse = Callable[[Setting, float, Moment], bool]
+"""Whether what is kept so, and ceases to be fresh then (UTC seconds), is good at a moment."""
+
+ASKED: Final = b"?"
+"""How the name of a request goes on with its query, """
 _ANY_SHAPE: Final = b"+"
+"""and that of whatever a document answers, with the parts of it."""
 _BEFORE: Final = b"_shape="
 _PLAIN: Final = (string.ascii_letters + string.digits + "_.,@-").encode()
 
@@ -24,44 +37,139 @@ _PLAIN: Final = (string.ascii_letters + string.digits + "_.,@-").encode()
 class HotWhole:
     """`key`: of its representations but for their shape, which is empty there."""
 
-    __slots__ = ("_counts", "_dated", "_fetched_at", "_parts", "_whose", "key", "setting", "whole")
+    __slots__ = ("_dated", "_fetched_at", "counts", "key", "parts", "setting", "whole", "whose")
 
     def __init__(
         self, key: RepresentationKey, whole: Whole, counts: Counts, setting: Setting
     ) -> None:
         self.key: Final = key
         self.whole: Final = whole
+        self.counts: Final = counts
         self.setting: Final = setting
-        self._counts = counts
-        self._whose = key.whose()
+        self.whose: Final = key.whose()
         self._dated = Dated(math.inf, -math.inf, ())
         readings = whole.readings
-        self._parts = tuple(reading.part for reading in readings)
+        self.parts: Final = tuple(reading.part for reading in readings)
         self._fetched_at = min(reading.entry.fetched_at for reading in readings)
 
-    def in_shape(self, shape: Shape, name: str, now: float) -> Hot:
-        """The answer in a shape that was asked for by `name`, as the usual way makes it.
+    def headers(self, encoded: Encoded, now: float, *, modified: bool) -> list[Header]:
+        """As those of `Hot`."""
+        dated = self._dated
+        if not dated.since <= now < dated.until:
+            fresh_until = self.whole.fresh_until
+            dated = self._dated = as_of(now, self.setting, self._fetched_at, fresh_until)
+        etag = b"etag", encoded.validator.encode()
+        if not modified:
+            return [etag, *dated.headers]
+        length = b"content-length", str(len(encoded.body)).encode()
+        return [etag, *dated.headers, length, *_kind(encoded.encoding)]
 
-        `now`: UTC seconds.
-        """
+    def finished(self, shape: Shape, counts: Counts) -> Finished:
+        """To be kept."""
         body, left_out = self.whole.in_shape(shape)
-        key = RepresentationKey(
-            self.key.space, self.key.digest, self.key.route, self.key.ident,
-            shape.canonical, self.key.variant, self.key.encoding,
-        )  # fmt: skip
-        encoded = encode(body, key.encoding, self._whose, key.shape)
-        finished = Finished(
+        encoded = encode(body, self.key.encoding, self.whose, shape.canonical)
+        return Finished(
             200, JSON_TYPE, encoded.encoding, encoded.body, encoded.validator, True,
-            self._fetched_at, self.whole.fresh_until, len(body), left_out,
-            self._counts, self._parts,
+            self._fetched_at, self.whole.fresh_until, len(body), left_out, counts, self.parts,
         )  # fmt: skip
-        if not self._dated.since <= now < self._dated.until:
-            self._dated = as_of(now, self.setting, self._fetched_at, self.whole.fresh_until)
-        return Hot(key, finished, self.setting, name, self._dated)
+
+
+class Made(NamedTuple):
+    """What is told of an answer that was made of `of` and is not kept. `name`: of its request.
+
+    `shape`: what it was asked by, `canonical`: what that stands for; `size`: bytes of its body,
+    `length`: before it was encoded, `left_out`: those that the shape spared before.
+    """
+
+    of: HotWhole
+    name: bytes
+    shape: str
+    canonical: str
+    size: int
+    length: int
+    left_out: int
+
+    @property
+    def key(self) -> RepresentationKey:
+        """Of this representation."""
+        return replace(self.of.key, shape=self.canonical)
+
+    @property
+    def setting(self) -> Setting:
+        """What it shares with others of the document."""
+        return self.of.setting
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the document was made of."""
+        return self.of.parts
+
+
+_Selected = tuple[HotWhole, str, bytes]
+"""A document, a canonical shape, and what that selects of it."""
+
+
+class HotWholes:
+    """The whole documents that `names` lead to. For any thread."""
+
+    def __init__(self, names: Mapping[bytes, object], shapes: NamedShapes, may_use: MayUse) -> None:
+        self._names = names
+        self._shapes = shapes
+        self._may_use = may_use
+
+    def make(self, whose: bytes, query: bytes, at: Moment) -> tuple[Made, Encoded] | None:
+        """What answers a query that is a plain shape; None where the usual way is to say."""
+        text = _plain_shape(query)
+        if text is None:
+            return None
+        selected = self._joined(whose, text, at) or self._projected(whose, text, at)
+        if selected is None:
+            return None
+        whole, canonical, body = selected
+        encoded = encode(body, whole.key.encoding, whole.whose, canonical)
+        name, asked_by = whose + ASKED + query, text if text.startswith("@") else canonical
+        left_out = whole.whole.size - len(body) if canonical else 0
+        made = Made(whole, name, asked_by, canonical, len(encoded.body), len(body), left_out)
+        return made, encoded
+
+    def _joined(self, whose: bytes, text: str, at: Moment) -> _Selected | None:
+        """By paths that were all asked for before: so each is known, and in its canonical form."""
+        if not self._shapes.allows(text):
+            return None
+        paths = frozenset(text.split(","))
+        whole = self._of(whose, [path.partition(".")[0] for path in paths], at)
+        body = None if whole is None else whole.whole.columns.joined(paths)
+        if whole is None or body is None:
+            return None
+        return whole, ",".join(sorted(paths)), body
+
+    def _projected(self, whose: bytes, text: str, at: Moment) -> _Selected | None:
+        try:
+            shape = self._shapes.resolve(text)
+        except ShapeError:
+            return None
+        whole = self._of(whose, shape.tree, at)
+        return None if whole is None else (whole, shape.canonical, whole.whole.columns.text(shape))
+
+    def _of(self, whose: bytes, roots: Iterable[str], at: Moment) -> HotWhole | None:
+        """The document for these members of it, if it may be used."""
+        whole = self._names.get(whose + _parts_for(frozenset(roots)))
+        if not isinstance(whole, HotWhole):
+            return None
+        return whole if self._may_use(whole.setting, whole.whole.fresh_until, at) else None
+
+
+@lru_cache(maxsize=len(Encoding))
+def _kind(encoding: Encoding) -> tuple[Header, ...]:
+    """Headers of all bodies in a coding."""
+    typed = (b"content-type", JSON_TYPE.encode())
+    if encoding is Encoding.IDENTITY:
+        return (typed,)
+    return typed, (b"content-encoding", encoding.value.encode())
 
 
 @lru_cache(maxsize=64)
-def parts_for(roots: frozenset[str]) -> bytes:
+def _parts_for(roots: frozenset[str]) -> bytes:
     """The parts of the document that shapes are made of which name these members of it."""
     return parts_name(wanted(PARTS, roots))
 
@@ -71,7 +179,7 @@ def parts_name(parts: Sequence[Resource]) -> bytes:
     return _ANY_SHAPE + ",".join([part.name for part in parts]).encode()
 
 
-def plain_shape(query: bytes) -> str | None:
+def _plain_shape(query: bytes) -> str | None:
     """The text of a `_shape` that is all of a query, and needs no decoding."""
     text = query.removeprefix(_BEFORE)
     if len(text) == len(query) or not text or text.translate(None, _PLAIN):

@@ -110,6 +110,8 @@ class Journal:
 
         Of so many different shapes that there is no room, the later ones are not counted.
         """
+        if len(self._shapes) >= MOST_SHAPES and not self._may_know(space, shape):
+            return  # most shapes that are asked for once end here: their text is not looked at
         key = (space, tellable(shape))
         known = self._shapes.get(key)
         if known is None:
@@ -119,6 +121,11 @@ class Journal:
         self._shapes[key] = ShapeUse(
             *key, known.uses + uses, known.bytes + size * uses, known.saved + saved * uses
         )
+
+    def _may_know(self, space: str, shape: str) -> bool:
+        """Whether uses of a shape are counted, as far as can be told without reading it."""
+        counted = self._shapes
+        return (space, shape[:SHAPE_TEXT]) in counted or (space, OTHER_SHAPE) in counted
 
     def take(self) -> tuple[tuple[Event, ...], tuple[ProblemSeen, ...]]:
         """Events and problems since the last time."""

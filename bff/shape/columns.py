@@ -7,23 +7,27 @@ columns, and its text a join of what stands written in them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Final, TypeAlias, cast
 
 import orjson
 
 from bff.shape.grammar import Shape, Tree
 from bff.shape.project import selected
 
-MOST_COLUMNS: Final = 32
-"""Of one list or object, that stay written: shapes are callers' to choose."""
+MOST_COLUMNS: Final = 64
+"""Of one document, that stay written: shapes are callers' to choose."""
 _TABLE_BYTES: Final = 600
-_COLUMN_BYTES: Final = 130
+_COLUMN_BYTES: Final = 200
 _CELL_BYTES: Final = 50
 """What each takes, texts aside; the tests measure it."""
 
 _Object: TypeAlias = Mapping[str, object]
-_Column: TypeAlias = tuple[int, Sequence[bytes]]
-"""The place of a member among others, and its text, with its name, in each of the objects."""
+_Column: TypeAlias = "tuple[int, _Table, Sequence[bytes | None]]"
+"""The place of a member among all that are in tables, its table, and its text, with its name, in
+each of the objects that have it."""
+_TABLE_OF: Final = itemgetter(1)
 
 
 class Columns:
@@ -32,16 +36,25 @@ class Columns:
     The object is never changed. For any thread: what two write at once is the same.
     """
 
-    __slots__ = ("_members", "_tables")
+    __slots__ = ("_members", "_tables", "_written")
 
     def __init__(self, members: _Object) -> None:
         self._members = members
-        found = [(name, _table(name, value)) for name, value in members.items()]
-        self._tables = {name: table for name, table in found if table is not None}
+        self._tables: dict[str, _Table] = {}
+        self._written: dict[str, _Column] = {}
+        place = 0
+        for name, value in members.items():
+            table = _table(name, value, place)
+            if table is not None:
+                self._tables[name] = table
+                place += len(table.form)
 
     def weight(self, size: int) -> int:
         """Bytes that it takes at most beside the object, whose text has `size` of them."""
-        return size + sum(table.weight for table in self._tables.values())
+        tables = self._tables.values()
+        heights = sorted((len(table.rows) for table in tables for _ in table.form), reverse=True)
+        columns = [_COLUMN_BYTES + _CELL_BYTES * height for height in heights[:MOST_COLUMNS]]
+        return size + _TABLE_BYTES * len(tables) + sum(columns)
 
     def text(self, shape: Shape) -> bytes:
         """What `shape` selects."""
@@ -51,69 +64,92 @@ class Columns:
         members = [self._member(name, tree[name]) for name in self._members if name in tree]
         return b"{%b}" % b",".join(filter(None, members))
 
+    def joined(self, paths: Iterable[str]) -> bytes | None:
+        """What a shape of these paths selects; None unless each of them is written as a column."""
+        try:
+            columns = sorted(map(self._written.__getitem__, paths))
+        except KeyError:
+            return None
+        members = [table.text(list(own)) for table, own in groupby(columns, _TABLE_OF)]
+        return b"{%b}" % b",".join(members)
+
     def _member(self, name: str, below: Tree | None) -> bytes:
         """With its name; empty where nothing is selected."""
         table = self._tables.get(name)
         if table is None or below is None or any(below.values()):
             return orjson.dumps(selected({name: self._members[name]}, {name: below}))[1:-1]
-        return table.text(below)
+        return table.text(
+            sorted([self._column(name, each) for each in below if each in table.form])
+        )
+
+    def _column(self, member: str, name: str) -> _Column:
+        path = f"{member}.{name}"
+        known = self._written.get(path)
+        if known is not None:
+            return known
+        column = self._tables[member].column(name)
+        if len(self._written) < MOST_COLUMNS:
+            self._written[path] = column
+        return column
 
 
 class _Table:
     """Objects whose members stand in the order of `form`, which has all that any of them has.
 
-    `begin`, `end`: what stands before the first of them and after the last.
+    `place`: of the first of these members; `begin`, `end`: what stands before the first object and
+    after the last.
     """
 
-    __slots__ = ("_begin", "_columns", "_end", "_form", "_rows", "_sparse")
+    __slots__ = ("_end", "_leads", "_place", "form", "rows")
 
-    def __init__(self, rows: Sequence[_Object], form: _Object, begin: bytes, end: bytes) -> None:
-        self._rows = rows
-        self._form = form
-        self._begin, self._end = begin, end
-        self._sparse = frozenset(form).difference(frozenset(form).intersection(*rows))
-        self._columns: dict[str, _Column] = {}
+    def __init__(
+        self, rows: Sequence[_Object], form: _Object, place: int, begin: bytes, end: bytes
+    ) -> None:
+        self.rows: Final = rows
+        self.form: Final = form
+        self._place = place
+        self._leads = (begin, *[b"},{"] * (len(rows) - 1))
+        self._end = end
 
-    @property
-    def weight(self) -> int:
-        """Bytes that its columns take at most, the texts in them aside."""
-        columns = min(len(self._form), MOST_COLUMNS)
-        return _TABLE_BYTES + columns * (_COLUMN_BYTES + _CELL_BYTES * len(self._rows))
-
-    def text(self, names: Iterable[str]) -> bytes:
-        """Of each object those members of `names` that it has, whole."""
-        known = self._columns
-        try:
-            columns = [known[name] for name in names]
-        except KeyError:
-            columns = [self._column(name) for name in names if name in self._form]
-        columns.sort()
-        cells = [texts for _, texts in columns] or [[b""] * len(self._rows)]
-        rows: Iterable[Iterable[bytes]] = zip(*cells, strict=True)
-        if not self._sparse.isdisjoint(names):
-            rows = [filter(None, row) for row in rows]
-        return self._begin + b"},{".join(map(b",".join, rows)) + self._end
-
-    def _column(self, name: str) -> _Column:
-        known = self._columns.get(name)
-        if known is not None:
-            return known
+    def column(self, name: str) -> _Column:
+        """One of its form."""
         begin = orjson.dumps(name) + b":"
-        texts = [begin + orjson.dumps(row[name]) if name in row else b"" for row in self._rows]
-        column = list(self._form).index(name), tuple(texts)
-        if len(self._columns) < MOST_COLUMNS:
-            self._columns[name] = column
-        return column
+        texts = [begin + orjson.dumps(row[name]) if name in row else None for row in self.rows]
+        return self._place + list(self.form).index(name), self, tuple(texts)
+
+    def text(self, columns: Sequence[_Column]) -> bytes:
+        """Of each object those of these members that it has, whole. In order of their places."""
+        if not columns:
+            return self._row_by_row(columns)
+        # One piece after another: what stands before a row, and its cells with commas between.
+        width = 2 * len(columns)
+        pieces: list[bytes | None] = [b","] * (width * len(self.rows))
+        pieces[::width] = self._leads
+        for at, column in zip(range(1, width, 2), columns, strict=True):
+            pieces[at::width] = column[2]
+        pieces.append(self._end)
+        try:
+            return b"".join(cast("list[bytes]", pieces))
+        except TypeError:  # an object has not all of them, and no commas there
+            return self._row_by_row(columns)
+
+    def _row_by_row(self, columns: Sequence[_Column]) -> bytes:
+        cells = [
+            [cell for cell in row if cell]
+            for row in zip(*[each[2] for each in columns], strict=True)
+        ]
+        rows = map(b",".join, cells or [[]] * len(self.rows))
+        return b"".join([*chain.from_iterable(zip(self._leads, rows, strict=True)), self._end])
 
 
-def _table(name: str, value: object) -> _Table | None:
+def _table(name: str, value: object, place: int) -> _Table | None:
     """None for what is not made of objects of one form."""
     begin = orjson.dumps(name)
     if isinstance(value, dict):
-        return _Table((value,), value, begin + b":{", b"}")
+        return _Table((value,), value, place, begin + b":{", b"}")
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return None
     form = max(value, key=len)
     if any([each for each in form if each in row] != list(row) for row in value):
         return None
-    return _Table(value, form, begin + b":[{", b"}]")
+    return _Table(value, form, place, begin + b":[{", b"}]")

@@ -75,6 +75,10 @@ class NamedShapes:
             return self._remembered(text)
         return parse(text, self._limits)
 
+    def allows(self, text: str) -> bool:
+        """Whether ASCII `text` is as short, and of as few paths, as is read."""
+        return len(text) <= self._limits.max_bytes and text.count(",") < self._limits.max_paths
+
     def _lookup(self, reference: str) -> Shape:
         shape = self._named.get(reference)
         if shape is None:

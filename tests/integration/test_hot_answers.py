@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 import httpx
 import orjson
 import pytest
+from starlette.types import Scope
 
 from bff.edge.gateway import Gateway
 from bff.edge.hot import HotAnswers
@@ -169,12 +170,42 @@ async def test_a_shape_that_is_asked_for_again_is_kept(solo: Stage) -> None:
     assert await solo.metric("bff_finished_hits") == 0
     await call(solo, target, headers)
     assert await solo.metric("bff_finished_hits") == 1
+    for _ in range(2):
+        await call(solo, f"{BOOTSTRAP}?_shape=User.Id,Profiles.Id", headers)
+    assert (len(memory), len(memory.names)) == (items + 1, names + 2), "spelled otherwise"
+
+
+async def test_no_more_are_kept_at_a_time_than_others_can_wait_for(
+    solo: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bff.edge.hot.MOST_KEPT", 2)
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    memory, kept = hot_of(solo)._memory, []
+    for _ in range(4):
+        for name in ("Id", "FullName", "Email"):
+            query = b"_shape=RelatedProfiles." + name.encode()
+            scope = AsgiCall("GET", BOOTSTRAP.encode(), query, headers).scope
+            assert hot_of(solo).find(scope) is not None
+        items = len(memory)
+        hot_of(solo).settle()
+        kept.append(len(memory) - items)
+    assert kept == [0, 2, 1, 0]
+
+
+async def test_a_shape_beyond_the_limits_is_refused_whatever_was_asked_before(solo: Stage) -> None:
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    for paths, status in ((256, 200), (257, 400)):
+        target = f"{BOOTSTRAP}?_shape=" + ",".join(["Profiles.Id"] * paths)
+        assert found(solo, target, headers) is (status == 200)
+        assert (await call(solo, target, headers)).status == status
 
 
 async def test_what_is_made_and_not_reported_yet_is_bounded(
     solo: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them keeps its body, which nothing counts; a loop that stands still reports none."""
+    """Nothing counts what is to be told of each; a loop that stands still reports none."""
     monkeypatch.setattr("bff.edge.hot.MOST_MADE", 3)
     headers = own(solo.alice)
     await parsed(solo, headers)
@@ -327,7 +358,32 @@ async def test_a_write_in_another_process_ends_it_before_it_is_answered(redis_ur
         assert not found(opened, BOOTSTRAP, headers)
 
 
-async def test_what_is_counted_and_told_is_the_same_either_way() -> None:
+class Heard:
+    """How often something was found."""
+
+    def __init__(self, find: Callable[[Scope], object | None]) -> None:
+        self._find = find
+        self.answered = 0
+
+    def __call__(self, scope: Scope) -> object | None:
+        found = self._find(scope)
+        self.answered += found is not None
+        return found
+
+
+KEPT = ("@portal",) * 6
+MADE = (
+    "Profiles.Id,RelatedProfiles.Id", "RelatedProfiles.Id,Profiles.Id",
+    "Profiles.FullName,RelatedProfiles.Id", "RelatedProfiles.Id,Profiles.FullName", "User,User.Id",
+    "User.Id,User", ",", ",,",
+)  # fmt: skip
+"""No two alike to the letter, so that each is made."""
+
+
+@pytest.mark.parametrize("shapes", [KEPT, MADE], ids=["kept", "made"])
+async def test_what_is_counted_and_told_is_the_same_either_way(
+    shapes: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted: list[dict[str, float]] = []
     told_of: dict[bool, list[dict[str, object]]] = {True: [], False: []}
     for is_hot in (True, False):
@@ -335,17 +391,22 @@ async def test_what_is_counted_and_told_is_the_same_either_way() -> None:
             hot = hot_of(opened)
             await warmed(opened, f"{BOOTSTRAP}?_shape=@portal", own(opened.alice))
             await call(opened, f"{BOOTSTRAP}?_shape=@portal", own(opened.alice))
+            await parsed(opened, own(opened.alice))
             gateway(opened).hot = hot if is_hot else None
+            hears = Heard(hot.find)
+            monkeypatch.setattr(hot, "find", hears)
             tag = b""
-            for number in range(6):
+            for number, shape in enumerate(shapes):
                 more = ((b"if-none-match", tag),) if number % 2 else ()
                 ident = (b"x-request-id", b"request-number-%d" % number)
                 headers = own(opened.alice, ident, *more)
-                answer = await call(opened, f"{BOOTSTRAP}?_shape=@portal", headers)
+                answer = await call(opened, f"{BOOTSTRAP}?_shape={shape}", headers)
                 tag = dict(answer.headers)[b"etag"]
                 told_of[is_hot].append(await explained(opened, f"request-number-{number}"))
             counted.append(await series(opened))
+            assert hears.answered == len(shapes) * is_hot
     assert counted[0] == counted[1]
+    assert [story["status"] for story in told_of[True]] == [200, 304] * (len(shapes) // 2)
     assert told_of[True] == told_of[False]
 
 

@@ -17,7 +17,7 @@ from bff.cache.keys import Address, Container, Scope
 from bff.cache.tiered import Tier
 from bff.clock import Clock
 from bff.edge.exchange import FINISHED, Exchange, space_name
-from bff.edge.hot_answer import Hot, Served
+from bff.edge.hot_answer import Reported, Served
 from bff.edge.respond import RepresentationKey
 from bff.errors import RequestError
 from bff.observe.journal import tellable
@@ -138,19 +138,12 @@ class Trail:
         elif len(latest) > LATEST:
             self._sort()
 
-    def served(self, hot: Hot, served: Sequence[Served]) -> None:
-        """Requests were answered with a hot answer, which `asked` does not hear of."""
-        own = hot.setting
-        about = (
-            hot.key,
-            own.space,
-            own.cache,
-            hot.finished.parts,
-            len(hot.finished.body),
-            self._is_paused(),
-        )
+    def served(self, answer: Reported, served: Sequence[Served]) -> None:
+        """Requests were given a hot answer, which `asked` does not hear of."""
+        key, own = answer.key, answer.setting
+        about = (key, own.space, own.cache, answer.parts, answer.size, self._is_paused())
         self._hot.extend((about, one) for one in served[-KEPT:])
-        self._remember(hot.key.digest)
+        self._remember(key.digest)
 
     def told(self, request_id: str) -> dict[str, object] | None:
         """All that is known of a request, as JSON; None if this process does not remember it."""

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bff.cache.decide import Freshness
+from bff.cache.entry import Entry
+from bff.cache.tiered import Tier
 from bff.edge.access_log import AccessLog
 from bff.edge.accounts import Accounts
 from bff.edge.compression import Encoding
 from bff.edge.hot_answer import Hot, Served, Setting
+from bff.edge.hot_whole import HotWhole, Made
 from bff.edge.respond import Finished, RepresentationKey
 from bff.observe.metrics import Metrics
+from bff.resources import PROFILES
+from bff.session.documents import Whole
+from bff.session.reading import Outcome, Reading
+from bff.shape import Columns
 
 Series = tuple[str, tuple[str, ...]]
 Shaped = tuple[str, str, int, int]
@@ -53,6 +61,10 @@ class Books:
         self.shaped: dict[Shaped, int] = {}
         self.accounts.on_shaped = self._shaped
         self.hots = [self._hot(kind) for kind in kinds]
+        wholes = {space: self._whole(space) for space in ("one", "other")}
+        self.made = [
+            Made(wholes[k.space], b"", k.shape, "", len(k.body), k.encoded, k.spared) for k in kinds
+        ]
 
     def _shaped(self, space: str, shape: str, size: int, left_out: int, uses: int) -> None:
         key = (space, shape, size, left_out)
@@ -70,6 +82,15 @@ class Books:
         setting = Setting(None, key, finished, 60.0, (), "", self.accounts.writers(key))
         return Hot(key, finished, setting, kind.shape)
 
+    def _whole(self, space: str) -> HotWhole:
+        key = RepresentationKey(space, "d", "/session/bootstrap", "", "", "", Encoding.IDENTITY)
+        entry = Entry(200, b"{}", 0.0, ())
+        reading = Reading(PROFILES, entry, Outcome.HIT, Tier.L1, Freshness(60, 0, 0))
+        whole = Whole(key, (PROFILES,), Columns({}), 2, (reading,), 60.0)
+        counts = self.accounts.counts(key, whole.readings, finished=False)
+        setting = Setting(None, key, whole, 60.0, (), "", self.accounts.writers(key))
+        return HotWhole(key, whole, counts, setting)
+
     def told(self) -> tuple[dict[Series, float], dict[Shaped, int]]:
         counted = {series: value for series, value in self.metrics.counted().items() if value}
         return counted, dict(self.shaped)
@@ -83,16 +104,35 @@ def test_many_answers_are_counted_as_each_alone(
     by_answer: dict[Hot, list[Served]] = {}
     for which, took_s, modified in served:
         one = (1e9, took_s, "id", "", modified)
-        alone.accounts.report({alone.hots[which % len(kinds)]: [one]})
+        alone.accounts.report({alone.hots[which % len(kinds)]: [one]}, {})
         by_answer.setdefault(together.hots[which % len(kinds)], []).append(one)
-    together.accounts.report(by_answer)
+    together.accounts.report(by_answer, {})
     assert together.told() == alone.told()
+
+
+@given(KINDS, st.lists(SERVED, max_size=12))
+def test_many_made_answers_are_counted_as_each_alone(
+    kinds: Sequence[Kind], served: Sequence[tuple[int, float, bool]]
+) -> None:
+    alone, together = Books(kinds), Books(kinds)
+    by_whole: dict[HotWhole, list[tuple[Made, Served]]] = {}
+    sizes = 0
+    for which, took_s, modified in served:
+        one = (1e9, took_s, "id", "", modified)
+        made, another = (books.made[which % len(kinds)] for books in (alone, together))
+        alone.accounts.report({}, {made.of: [(made, one)]})
+        by_whole.setdefault(another.of, []).append((another, one))
+        sizes += made.size * modified
+    together.accounts.report({}, by_whole)
+    assert together.told() == alone.told()
+    counted = together.told()[0]
+    assert sum(n for (name, _), n in counted.items() if name == "bff_response_bytes") == sizes
 
 
 def test_an_answer_that_is_sent_whole_and_as_a_304_counts_the_bytes_of_each() -> None:
     books = Books([Kind("one", True, b"12345", 9, 3, "a")])
     served = [(1e9, 0.25, "id", "", modified) for modified in (True, True, False)]
-    books.accounts.report({books.hots[0]: served})
+    books.accounts.report({books.hots[0]: served}, {})
     counted, shaped = books.told()
     assert shaped == {("one", "a", 9, 3): 2}
     route = "/session/bootstrap"

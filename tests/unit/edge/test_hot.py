@@ -25,7 +25,8 @@ from bff.edge.hot import (
     NAME_BYTES,
     HotAnswers,
 )
-from bff.edge.hot_answer import Hot, Served, Writers
+from bff.edge.hot_answer import Hot, Reported, Served, Writers
+from bff.edge.hot_whole import HotWhole, Made
 from bff.edge.respond import Finished, RepresentationKey
 from bff.observe.metrics import Metrics
 from bff.session.reading import Reading
@@ -64,13 +65,18 @@ class Reports:
     ) -> Counts:
         return Counters(Metrics()).of(key.space, key.route, readings, finished=finished)
 
-    def report(self, by_answer: Mapping[Hot, Sequence[Served]]) -> None:
+    def report(
+        self,
+        by_answer: Mapping[Hot, Sequence[Served]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+    ) -> None:
+        assert not by_whole
         self.heard.extend(by_answer.items())
 
     def is_telling(self) -> bool:
         return self.telling
 
-    def tell(self, hot: Hot, served: Sequence[Served]) -> None:
+    def tell(self, answer: Reported, served: Sequence[Served]) -> None:
         pass
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bff.observe.journal import OTHER_SHAPE, SHAPE_TEXT, Journal, tellable
+from bff.observe.journal import MOST_SHAPES, OTHER_SHAPE, SHAPE_TEXT, Journal, tellable
 from bff.shape import DEFAULTS, parse
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl"
@@ -66,3 +66,16 @@ def test_secrets_are_counted_as_one_shape() -> None:
         journal.shape("acme", shape, 10, 5)
     told = {use.shape: (use.uses, use.bytes, use.saved) for use in journal.take_shapes()}
     assert told == {"~other": (2, 20, 10), "User.Id": (1, 10, 5), "@portal": (1, 10, 5)}
+
+
+@pytest.mark.parametrize("other", [(), ("a1" * 32,)])
+def test_where_there_is_no_room_only_known_shapes_are_counted(other: tuple[str, ...]) -> None:
+    journal = Journal()
+    known = [*other, *(f"Field{at}" for at in range(MOST_SHAPES - len(other)))]
+    for shape in (*known, "One.More", *known, JWT):
+        journal.shape("acme", shape, 10, 5)
+    told = {use.shape: use.uses for use in journal.take_shapes()}
+    expected = dict.fromkeys(known, 2)
+    if other:
+        expected[OTHER_SHAPE] = expected.pop(other[0]) + 1
+    assert told == expected

@@ -29,6 +29,9 @@ SHAPES = (
     "Total", "Unknown",
     "Total,Profiles.Id,User.Id,Unknown.Id,Mixed.Id", "",
 )  # fmt: skip
+JOINED = {
+    "User.Id", "User.Name,User.Id", "Profiles.Id", "Profiles.Name,Profiles.Id", "Profiles.Tags",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", SHAPES)
@@ -49,6 +52,24 @@ def test_what_is_written_is_joined_without_a_look_at_the_rest_of_the_objects() -
     columns, shape = Columns({"Rows": rows}), parse("Rows.Field3,Rows.Field1")
     columns.text(shape)
     assert calls_of(lambda: columns.text(shape)) < 25
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_paths_are_joined_once_each_of_them_is_written_as_a_column(text: str) -> None:
+    columns, shape = Columns(MEMBERS), parse(text)
+    paths = frozenset(text.split(","))
+    assert columns.joined(paths) is None
+    known = columns.text(shape)
+    assert columns.joined(paths) == (known if text in JOINED else None)
+
+
+def test_of_more_columns_than_are_kept_the_others_are_written_anew() -> None:
+    document = {"Rows": [{f"Field{at}": at for at in range(MOST_COLUMNS + 1)}]}
+    columns = Columns(document)
+    for at in range(MOST_COLUMNS + 1):
+        assert columns.text(parse(f"Rows.Field{at}")) == b'{"Rows":[{"Field%d":%d}]}' % (at, at)
+    assert columns.joined({"Rows.Field0"}) == b'{"Rows":[{"Field0":0}]}'
+    assert columns.joined({f"Rows.Field{MOST_COLUMNS}"}) is None
 
 
 @pytest.mark.parametrize("rows", [1, 12])

@@ -153,3 +153,10 @@ def test_pitfall_06_no_shipped_shape_carries_the_access_token(name: str) -> None
     assert shape.tree.keys() <= PARTS
     assert user["AccessToken"] not in json.dumps(project(document, shape))
     assert "AccessToken" not in shape.canonical
+
+
+def test_what_is_allowed_is_what_is_within_the_limits() -> None:
+    shapes = NamedShapes({}, Limits(max_bytes=5, max_paths=2))
+    assert [shapes.allows(text) for text in ("a.b.c", "a,b", "a.b.cd", "a,b,c")] == [
+        True, True, False, False,
+    ]  # fmt: skip
