@@ -12,9 +12,10 @@ import structlog
 
 from bff.cache import patience
 from bff.cache.keys import Container
-from bff.cache.patience import Allowance, OutOfPatience, Unanswered
+from bff.cache.patience import OutOfPatience, Unanswered
 from bff.cache.store import Invalidated, Loaded, Put, Refused, Release, Store
 from bff.cache.tasks import end
+from bff.cache.together import Together
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
 
@@ -61,6 +62,7 @@ class GuardedStore:
         self._probe: asyncio.Task[None] | None = None
         self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._together = Together(self._load)
         self.on_recovery: Callable[[], Awaitable[None]] | None = None
         self.observer = StoreObserver()
 
@@ -70,7 +72,11 @@ class GuardedStore:
         return self._probe is None
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        return await self._ask("load", lambda: self.inner.load(space, wants))
+        """With all that is asked for in this turn of the event loop: one call, one failure."""
+        self._refuse_while_away()
+        if patience.is_spent():
+            raise OutOfPatience
+        return await self._together.load(space, wants)
 
     async def save(
         self,
@@ -115,6 +121,7 @@ class GuardedStore:
         self._closed = True
         if self._probe is not None:
             await end([self._probe])
+        await self._together.aclose()
         await end(self._behind)
         await self.inner.aclose()
 
@@ -136,6 +143,9 @@ class GuardedStore:
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
+    async def _load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+        return await self._ask("load", lambda: self.inner.load(space, wants))
+
     async def _ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that are good for nothing without their answer."""
         self._refuse_while_away()
@@ -152,23 +162,23 @@ class GuardedStore:
         return await self._call(operation, call)
 
     async def _call(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
-        allowance = patience.current()
-        with patience.counted():
-            await self._turn(allowance)
-            try:
-                self._refuse_while_away()
-                return await self._attempt(operation, call)
-            finally:
-                self._turns.release()
+        await self._turn()
+        try:
+            self._refuse_while_away()
+            return await self._attempt(operation, call)
+        finally:
+            self._turns.release()
 
-    async def _turn(self, allowance: Allowance | None) -> None:
+    async def _turn(self) -> None:
         """Wait for a turn; raises OutOfPatience."""
+        allowance = patience.current()
         if allowance is None or not self._turns.locked():
             await self._turns.acquire()
             return
         try:
-            async with allowance.timeout():
-                await self._turns.acquire()
+            with allowance.counted():
+                async with allowance.timeout():
+                    await self._turns.acquire()
         except TimeoutError:
             raise OutOfPatience from None
 

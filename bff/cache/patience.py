@@ -47,13 +47,15 @@ class OutOfPatience(StoreUnavailable):
 
 
 class Time(Protocol):
-    """Seconds that pass while somebody waits, from `begin` to `end`."""
+    """Seconds that pass while somebody waits, from `begin` to `end`; both say what time it is."""
 
     def now(self) -> float: ...
 
-    def begin(self) -> None: ...
+    def begin(self) -> float: ...
 
-    def end(self) -> None: ...
+    def end(self) -> float: ...
+
+    async def until(self, due_s: float, command: asyncio.Future[Any]) -> None: ...
 
 
 class Pace:
@@ -70,6 +72,7 @@ class Pace:
         self._ticked = (0.0, 0.0)
         self._waits = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._due: dict[Callable[[object], None], float] = {}
 
     def now(self) -> float:
         # Work later in a tick takes away from what counted of it: time stands still, then.
@@ -77,17 +80,39 @@ class Pace:
         self._latest = max(self._latest, self._now + since_s)
         return self._latest
 
-    def begin(self) -> None:
+    def begin(self) -> float:
         if not self._waits:
             self._start_tick()
         self._waits += 1
+        return self.now()
 
-    def end(self) -> None:
+    def end(self) -> float:
         if self._waits == 1:
             self._now += self._since_tick()
             assert self._timer is not None
             self._timer.cancel()
         self._waits -= 1
+        return self.now()
+
+    async def until(self, due_s: float, command: asyncio.Future[Any]) -> None:
+        """Within a wait: returns once a command has ended, or in the first tick after `due_s`.
+
+        The command is not cancelled with its caller: others may wait for it as well. A timer for
+        each of them would cost more than to look at them all in each tick.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake(_: object) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        command.add_done_callback(wake)
+        self._due[wake] = due_s
+        try:
+            await waiter
+        finally:
+            del self._due[wake]
+            command.remove_done_callback(wake)
 
     def _since_tick(self) -> float:
         at, worked = self._ticked
@@ -100,6 +125,10 @@ class Pace:
     def _tick(self) -> None:
         self._now += max(BUSY * TICK_S, self._since_tick())
         self._start_tick()
+        now = self.now()
+        for wake, due_s in self._due.items():
+            if due_s <= now:
+                wake(None)
 
 
 _paces: WeakKeyDictionary[asyncio.AbstractEventLoop, Pace] = WeakKeyDictionary()
@@ -117,10 +146,10 @@ def pace() -> Pace:
 class Allowance:
     """Seconds that may be waited. Waits at the same time count once."""
 
-    __slots__ = ("_left_s", "_over", "_since", "_time", "_waits")
+    __slots__ = ("_left_s", "_over", "_since", "_waits", "time")
 
     def __init__(self, timeout_s: float, clock: Time) -> None:
-        self._time = clock
+        self.time = clock
         self._left_s = timeout_s
         self._since = 0.0
         self._waits = 0
@@ -133,26 +162,33 @@ class Allowance:
 
     def left_s(self) -> float:
         """Seconds that may still be waited; 0 when none."""
-        spent_s = self._time.now() - self._since if self._waits else 0.0
+        spent_s = self.time.now() - self._since if self._waits else 0.0
         return max(0.0, self._left_s - spent_s)
 
-    def __enter__(self) -> None:
+    def begin(self) -> float:
         """A wait begins."""
-        self._time.begin()
+        now = self.time.begin()
         if not self._waits:
-            self._since = self._time.now()
+            self._since = now
         self._waits += 1
+        return now
 
-    def __exit__(self, *_: object) -> None:
-        left_s = self.left_s()
+    def end(self) -> float:
+        """It has ended."""
+        now = self.time.end()
         self._waits -= 1
         if not self._waits:
-            self._left_s = left_s
-        self._time.end()
+            self._left_s = max(0.0, self._left_s - (now - self._since))
+        return now
 
-    def counted(self) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
         """Around a wait."""
-        return self
+        self.begin()
+        try:
+            yield
+        finally:
+            self.end()
 
     @contextlib.asynccontextmanager
     async def timeout(self) -> AsyncIterator[None]:
@@ -180,7 +216,7 @@ class Allowance:
         """Somebody waited in vain."""
         self._left_s = 0.0
 
-    def end(self) -> None:
+    def close(self) -> None:
         """The request has been answered."""
         self._over = True
 
@@ -203,7 +239,7 @@ def limited(timeout_s: float, clock: Time | None = None) -> Iterator[None]:
     try:
         yield
     finally:
-        allowance.end()
+        allowance.close()
         _current.reset(before)
 
 
@@ -245,53 +281,36 @@ def is_spent() -> bool:
     return allowance is not None and allowance.left_s() <= 0
 
 
+def exhaust() -> None:
+    """Somebody waited in vain for what this request wants, so it waits for nothing more."""
+    if (allowance := current()) is not None:
+        allowance.exhaust()
+
+
 async def wait(command: asyncio.Future[Any], timeout_s: float = math.inf) -> None:
     """Returns once a command has ended; it runs on if not.
 
     Raises Unanswered after `timeout_s`, OutOfPatience where this request waits less. Who waited in
     vain has no patience left.
     """
-    clock, allowance = pace(), current()
-    if allowance is not None and allowance.left_s() <= 0:
+    allowance = current()
+    own_s = math.inf if allowance is None else allowance.left_s()
+    if own_s <= 0:
         raise OutOfPatience(command, timeout_s)
-    clock.begin()
-    began = clock.now()
+    clock = pace() if allowance is None else allowance.time
+    waits = clock if allowance is None else allowance
+    began = waits.begin()
     try:
-        while not command.done():
-            left_s = began + timeout_s * _part.get() - clock.now()
-            if allowance is not None:
-                left_s = min(left_s, allowance.left_s())
-            if left_s <= 0:
-                break
-            await _ended(command, max(left_s, _LEAST_S))
+        if not command.done():
+            await clock.until(began + min(timeout_s * _part.get(), own_s), command)
         for _ in range(TURNS):
             if command.done():
                 return
             await asyncio.sleep(0)
-        due_s = began + timeout_s - clock.now()
     finally:
-        clock.end()
+        due_s = began + timeout_s - waits.end()
     if allowance is not None:
         allowance.exhaust()
     if due_s > 0 and (allowance is not None or _part.get() < 1):
         raise OutOfPatience(command, due_s)
     raise Unanswered(f"no answer within {timeout_s * 1000:.0f} ms")
-
-
-async def _ended(command: asyncio.Future[Any], within_s: float) -> None:
-    """As `asyncio.wait`, for one command that others wait for as well."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-
-    def wake(_: object = None) -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    command.add_done_callback(wake)
-    timer = loop.call_later(within_s, wake) if within_s < math.inf else None
-    try:
-        await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
-        command.remove_done_callback(wake)

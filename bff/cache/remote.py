@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -35,8 +34,6 @@ LIVE_MS = 3_000
 """A process whose last heartbeat is older holds no copies that it would serve."""
 MAX_FIELDS = 256
 """Most documents of one container; one more takes the place of any other."""
-MAX_TOGETHER = 512
-"""Most documents that one command asks for; nobody else is answered by Redis meanwhile."""
 GENERATION = "g:"
 """How the generations of tags are called, among the fields of a space's clock."""
 PROOF_FIELD = escape(tagging.PROOF_RESOURCE) + "||"
@@ -48,25 +45,12 @@ def script(*names: str) -> str:
     return "\n".join((folder / f"{name}.lua").read_text() for name in names)
 
 
-@dataclass(slots=True)
-class _Loads:
-    """One command of the loads of one turn of the event loop; each name has one answer, in order.
-
-    `command`: its answers, for all who have asked.
-    """
-
-    names: list[str]
-    args: list[str]
-    command: asyncio.Future[list[bytes | None]] = field(init=False)
-
-
 class RemoteStore:
     """A `Store` on a redis-py asyncio client. `process` names this process to its peers.
 
     A caller waits `timeout_s` at most, less within a request that has less patience left. The
     command itself runs to its own end, for `hung_s` more at most: it is then cancelled, and its
-    connection ends with it. One that is slow to open serves the next caller. What is loaded in one
-    turn of the event loop is one command.
+    connection ends with it. One that is slow to open serves the next caller.
     """
 
     def __init__(
@@ -84,7 +68,6 @@ class RemoteStore:
         self._timeout_s = timeout_s
         self._hung_s = hung_s
         self._running: set[asyncio.Future[Any]] = set()
-        self._gathering: dict[str, _Loads] = {}
         self._others: dict[str, AsyncScript] = {}
         self._renewed = False
         self._load = client.register_script(script("load"))
@@ -100,16 +83,13 @@ class RemoteStore:
         return self.keyspace.base(space) + "processes"
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        loads = self._gathering.get(space)
-        if loads is None or len(loads.names) > MAX_TOGETHER:
-            loads = self._gather(space)
-        first = len(loads.names)
-        loads.names += [self.keyspace.container(container) for container, _ in wants]
-        loads.args += [name for _, name in wants]
-        answers = await self._heard(loads.command)
-        if len(answers) != len(loads.names) or (stamp := answers[0]) is None:
+        names = [self.keyspace.container(container) for container, _ in wants]
+        keys = [self.keyspace.base(space) + "clock", *names]
+        args = [GENERATION, *[name for _, name in wants]]
+        answers = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
+        if len(answers) != len(keys) or (stamp := answers[0]) is None:
             raise StoreUnavailable("the store gave another answer than the script's")
-        return Loaded(int(stamp), tuple(map(parse, answers[first : first + len(wants)])))
+        return Loaded(int(stamp), tuple(map(parse, answers[1:])))
 
     async def save(
         self,
@@ -198,23 +178,9 @@ class RemoteStore:
     def _flag_key(self, space: str, name: str) -> str:
         return f"{self.keyspace.base(space)}flag:{escape(name)}"
 
-    def _gather(self, space: str) -> _Loads:
-        """A command that whoever asks before the next turn of the loop may join."""
-        loads = _Loads([self.keyspace.base(space) + "clock"], [GENERATION])
-        loads.command = self._run(self._send(space, loads))
-        self._gathering[space] = loads
-        return loads
-
-    async def _send(self, space: str, loads: _Loads) -> list[bytes | None]:
-        if self._gathering.get(space) is loads:
-            del self._gathering[space]
-        return cast("list[bytes | None]", await self._load(loads.names, loads.args))
-
     async def _answer(self, command: Awaitable[T]) -> T:
-        return await self._heard(self._run(command))
-
-    async def _heard(self, running: asyncio.Future[T]) -> T:
         """The one seam between redis-py's failures and ours."""
+        running = self._run(command)
         try:
             await patience.wait(running, self._timeout_s)
         finally:
@@ -249,5 +215,4 @@ def parse(value: bytes | None) -> Raw | None:
     if value is None:
         return None
     head, newline, sealed = value.partition(b"\n")
-    _, *tags = head.decode("ascii", "replace").split(" ")
-    return Raw(head + newline, tuple(tag for tag in tags if tag), sealed)
+    return Raw(head + newline, tuple(head.decode("ascii", "replace").split()[1:]), sealed)

@@ -12,7 +12,10 @@ from bff.observe.tracing import Kind, Span, Tracer
 
 
 class TracedStore:
-    """A `Store` around another; `redis.<operation>` spans, without keys and values."""
+    """A `Store` around another; `redis.<operation>` spans, without keys and values.
+
+    Loads that go out together are one, in the trace of the first who asked.
+    """
 
     def __init__(self, inner: Store, tracer: Tracer) -> None:
         self._inner = inner

@@ -35,11 +35,14 @@ class Clock:
     def now(self) -> float:
         return self.at
 
-    def begin(self) -> None:
-        """Passes anyway."""
+    def begin(self) -> float:
+        return self.now()
 
-    def end(self) -> None:
-        """Passes anyway."""
+    def end(self) -> float:
+        return self.now()
+
+    async def until(self, due_s: float, command: asyncio.Future[None]) -> None:
+        """It is, at once."""
 
 
 def left_s() -> float:
@@ -276,11 +279,33 @@ def test_time_never_runs_backwards(events: list[str]) -> None:
         assert before <= TICK_S * (ticks + events.count("end") + 1)
 
 
+async def test_a_wait_ends_in_the_first_tick_after_its_time_or_with_its_command() -> None:
+    loop = Loop()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(time, "thread_time", lambda: loop.worked)
+        pace, command = Pace(loop), pending()  # type: ignore[arg-type]
+        due_s = pace.begin() + 1.5 * TICK_S
+        waits = [asyncio.create_task(pace.until(s, command)) for s in (due_s, due_s, math.inf)]
+        ended = []
+        for tick in range(3):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            ended.append([wait.done() for wait in waits])
+            loop.at += TICK_S
+            loop.due()
+            if not tick:
+                waits[0].cancel()
+        assert ended == [[False] * 3, [True, False, False], [True, True, False]]
+        command.set_result(None)
+        await waits[2]
+        assert pace._due == {} and not command.cancelled()
+
+
 @pytest.mark.parametrize("in_a_hurry", [True, False])
 async def test_outside_of_a_request_the_store_is_to_blame(
     monkeypatch: pytest.MonkeyPatch, in_a_hurry: bool
 ) -> None:
-    times = iter((100.0, 101.0, 100.5))  # whatever its clock does
+    times = iter((100.0, 99.5))  # whatever its clock does
 
     class Backwards(Clock):
         def now(self) -> float:
