@@ -114,13 +114,13 @@ class RedisLeadership:
             return lead
         with self._waits.wait(lock.space, lock.key) as wait:
             match await self._ask(lead, lock.stamp, after):
-                case [b"wait", bytes(holder), int(left_ms)]:
+                case [b"wait", bytes(holder), int(left_ms)] if holder.isascii():
                     # The lease has ended once it is past its last millisecond.
                     patience_s = min(within_s, max(0, left_ms) / 1000 + 0.001)
                     return await self._told(lead, wait, holder.decode(), patience_s)
-                case [b"landed", bytes(holder)]:
+                case [b"landed", bytes(holder)] if holder.isascii():
                     return Told(Stored(), holder.decode())
-                case _:
+                case _:  # of another name, too: that is no owner, but what belongs elsewhere
                     return self._lead(lead)
 
     @property

@@ -26,6 +26,7 @@ from tests.support.leadership_crowd import (
     Upstream,
     crowd,
     heard,
+    lock_name,
     lock_of,
     now,
     registered,
@@ -37,6 +38,7 @@ from tests.support.redis_server import RedisServer
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.unmeasured
 async def test_pitfall_21_a_thousand_callers_in_four_processes_make_one_call(
     redis_url: str,
 ) -> None:
@@ -52,6 +54,7 @@ async def test_pitfall_21_a_thousand_callers_in_four_processes_make_one_call(
         assert all(not one.leadership._waits and not one.leadership._leads for one in members)
 
 
+@pytest.mark.unmeasured
 async def test_pitfall_21_four_real_processes_make_one_call(redis_url: str) -> None:
     children = [
         await asyncio.create_subprocess_exec(
@@ -241,6 +244,23 @@ async def test_a_release_by_another_owner_does_nothing(redis_url: str) -> None:
         assert await lock_of(third) == {}
 
 
+@pytest.mark.parametrize(
+    "state",
+    [{"owner": b"\xff\x00"}, {"owner": b"\xff\x00", "landed": b"1"}],
+    ids=["leads", "landed"],
+)
+async def test_pitfall_08_a_lock_that_holds_what_belongs_elsewhere_stops_nobody(
+    redis_url: str, state: dict[str, bytes]
+) -> None:
+    async with crowd(redis_url, 2) as (first, second):
+        with await first.lead():
+            name = lock_name(first)
+            for field, value in state.items():
+                await first.process.store.client.hset(name, field, value)
+            with await second.lead():
+                pass
+
+
 async def test_a_failure_is_everybodys_who_waited(redis_url: str) -> None:
     async with crowd(redis_url, 4) as members:
         upstream = Upstream(delay_s=0.2, error=UpstreamDown("CANARY", retry_after_s=7))
@@ -305,6 +325,7 @@ async def test_a_refresh_that_somebody_waits_for_elsewhere_becomes_urgent(
         assert await task == Told(Failed("UpstreamDown"))
 
 
+@pytest.mark.unmeasured
 def test_the_scripts_keep_their_promises_in_any_order(redis_server: RedisServer) -> None:
     LockMachine.port = redis_server.port
     run_state_machine_as_test(

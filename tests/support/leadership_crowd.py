@@ -122,22 +122,22 @@ class Member:
 
 
 async def lock_of(one: Member) -> dict[bytes | str, bytes | str]:
-    return await one.process.store.client.hgetall(_lock_name(one))
+    return await one.process.store.client.hgetall(lock_name(one))
 
 
 async def leave_of_lease(one: Member, left_s: float) -> None:
     """As if everything but `left_s` of the lease had passed."""
-    assert await one.process.store.client.pexpire(_lock_name(one), int(left_s * 1000))
+    assert await one.process.store.client.pexpire(lock_name(one), int(left_s * 1000))
 
 
 async def renewed(one: Member, left_s: float) -> None:
     """Returns once the lease has more left than that."""
     async with asyncio.timeout(20):
-        while await one.process.store.client.pttl(_lock_name(one)) <= left_s * 1000:  # noqa: ASYNC110
+        while await one.process.store.client.pttl(lock_name(one)) <= left_s * 1000:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 
-def _lock_name(one: Member) -> str:
+def lock_name(one: Member) -> str:
     return one.process.store.keyspace.base(SPACE) + f"lock:{WANT.key}"
 
 
