@@ -68,18 +68,21 @@ def _is_object(value: object) -> TypeGuard[Json]:
     return isinstance(value, dict)
 
 
-def _objects(value: object) -> list[Json] | None:
-    """A list of objects that all have an id, or None."""
+def _identified(value: object) -> list[tuple[int, Json]] | None:
+    """The items of a list of objects that all have an id, or None."""
     if not isinstance(value, list):
         return None
-    if all(_is_object(item) and as_id(item.get("Id")) is not None for item in value):
-        return value
-    return None
+    found: list[tuple[int, Json]] = []
+    for item in value:
+        ident = as_id(item.get("Id")) if isinstance(item, dict) else None
+        if ident is None:
+            return None
+        found.append((ident, item))
+    return found
 
 
 def _coworker_tags(items: object) -> set[str]:
-    idents = (as_id(item.get("Id")) for item in (_objects(items) or [])[:MAX_TAGGED])
-    return {tags.coworker(ident) for ident in idents if ident is not None}
+    return {tags.coworker(ident) for ident, _ in (_identified(items) or [])[:MAX_TAGGED]}
 
 
 def user_of(document: object) -> int | None:
@@ -90,17 +93,17 @@ def user_of(document: object) -> int | None:
 
 def coworkers_of(document: object) -> tuple[int, ...]:
     """`Profiles[].Id` of a profile list."""
-    profiles = _objects(document.get("Profiles")) if _is_object(document) else None
-    return tuple(i for p in profiles or () if (i := as_id(p.get("Id"))) is not None)
+    profiles = _identified(document.get("Profiles")) if _is_object(document) else None
+    return tuple([ident for ident, _ in profiles or ()])
 
 
 def active_profile(document: object) -> int | None:
     """The profile that the session acts as: `IsDefaultProfile`, else the first active one."""
-    profiles = _objects(document.get("Profiles")) if _is_object(document) else None
+    profiles = _identified(document.get("Profiles")) if _is_object(document) else None
     for wanted in ("IsDefaultProfile", "Active"):
-        for profile in profiles or ():
+        for ident, profile in profiles or ():
             if profile.get(wanted) is True:
-                return as_id(profile.get("Id"))
+                return ident
     return None
 
 
@@ -108,7 +111,7 @@ def _accepts_profiles(document: object) -> bool:
     return (
         _is_object(document)
         and user_of(document) is not None
-        and _objects(document.get("Profiles")) is not None
+        and _identified(document.get("Profiles")) is not None
     )
 
 
@@ -121,7 +124,7 @@ def _profiles_tags(document: Json) -> frozenset[str]:
 def _accepts_related(document: object) -> bool:
     return (
         _is_object(document)
-        and _objects(document.get("RelatedProfiles")) is not None
+        and _identified(document.get("RelatedProfiles")) is not None
         and isinstance(document.get("Threads", []), list | None)
     )
 

@@ -30,6 +30,9 @@ _NONCE_BYTES = 12
 _HEAD_BYTES = 1 + 4 + 1 + _NONCE_BYTES
 _SMALL_BYTES = 64
 _LEVEL = 8
+_TABLE_LOG = 16
+"""The tables that matches are found by: for the dictionary's 64 KB, not for the megabytes that a
+compressor of this level is made for. They are searched at every byte, so they should stay near."""
 MAX_PLAIN_BYTES = 16 * 1024 * 1024
 
 
@@ -70,7 +73,9 @@ class Sealer:
         self._random_bytes = random_bytes
         content = dictionary(1)
         known = zstandard.ZstdCompressionDict(content)
-        parameters = zstandard.ZstdCompressionParameters.from_level(_LEVEL, write_dict_id=False)
+        parameters = zstandard.ZstdCompressionParameters.from_level(
+            _LEVEL, hash_log=_TABLE_LOG, chain_log=_TABLE_LOG, write_dict_id=False
+        )
         self._compressor = zstandard.ZstdCompressor(dict_data=known, compression_params=parameters)
         self._codecs = {
             _CODEC_RAW: _Codec(),

@@ -9,8 +9,8 @@ import base64
 import functools
 import hmac
 import re
-from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,13 +25,20 @@ def is_digest(text: str) -> bool:
     return _DIGEST.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class _Secret:
-    raw: bytes
-    key_id: bytes = field(init=False)
+    """One of them. Its repr does not show it."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "key_id", hmac.digest(self.raw, b"bff/key-id/1", sha256)[:4])
+    def __init__(self, raw: bytes) -> None:
+        self.raw: Final = raw
+        # Begun once: to make it takes longer than to name a token with it.
+        self._begun = hmac.new(raw, digestmod=sha256)
+        self.key_id: Final = self.mac(b"bff/key-id/1")[:4]
+
+    def mac(self, message: bytes) -> bytes:
+        """HMAC-SHA256 of a message."""
+        mac = self._begun.copy()
+        mac.update(message)
+        return mac.digest()
 
 
 class Keyring:
@@ -54,8 +61,7 @@ class Keyring:
         """
         message = b"bff/token/1\0" + space.encode() + b"\0" + token.encode()
         return tuple(
-            base64.urlsafe_b64encode(hmac.digest(s.raw, message, sha256)[:DIGEST_BYTES]).decode()
-            for s in self._secrets
+            base64.urlsafe_b64encode(s.mac(message)[:DIGEST_BYTES]).decode() for s in self._secrets
         )
 
     @property

@@ -19,7 +19,7 @@ from bff.cache.envelope import Binding, Sealer
 from bff.cache.findings import Fill, Findings, Found, Kept, Seen, Ticket, Tier, Want
 from bff.cache.guarded import GuardedStore
 from bff.cache.keys import Address
-from bff.cache.memory import Held, Memory
+from bff.cache.memory import Held, Memory, Tags
 from bff.cache.patience import OutOfPatience
 from bff.cache.store import Put, Raw, Refused, Release, header
 from bff.clock import Clock
@@ -85,14 +85,9 @@ class TieredCache:
         return self.memory.max_bytes > 0
 
     def hold(
-        self,
-        value: object,
-        cost: int,
-        tags: frozenset[tuple[str, str]],
-        *,
-        since: float | None = None,
-        until: float = math.inf,
-    ) -> Held:
+        self, value: object, cost: int, tags: Tags, *,
+        since: float | None = None, until: float = math.inf,
+    ) -> Held:  # fmt: skip
         """A record for the in-process tier, capped in age: to nothing while it is not usable.
 
         For what is made of other copies, `since`: when the first of them was asked for, and
@@ -225,17 +220,21 @@ class TieredCache:
 
         `release`: of the flight that brought them, which has come with them if EVERYWHERE.
         """
-        if any(self.memory.overtaken(fill.dropped_by(), ticket.memory) for fill in fills):
+        drops = [fill.dropped_by() for fill in fills]
+        if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
             return Kept.NOWHERE
         kept = Kept.HERE
         if ticket.stamp is not None:
             kept = await self._shared(ticket.stamp, fills, keep_s, release)
             if kept is Kept.NOWHERE:
                 return kept
-        put = [self.memory.put(f.want.key, self._held(f), ticket.memory) for f in fills]
+        put = [
+            self.memory.put(fill.want.key, self._held(fill, tags), ticket.memory)
+            for fill, tags in zip(fills, drops, strict=True)
+        ]
         if all(put):
             return kept
-        overtaken = any(self.memory.overtaken(f.dropped_by(), ticket.memory) for f in fills)
+        overtaken = any(self.memory.overtaken(tags, ticket.memory) for tags in drops)
         return Kept.NOWHERE if overtaken or kept is Kept.HERE else kept
 
     async def _shared(
@@ -283,18 +282,17 @@ class TieredCache:
                 return copy
             if not self.keeps_copies:
                 return Found(opened, Tier.L2, self._clock.monotonic() + self._cap_s())
-            value, held = opened, self._held(Fill(want, opened, raw.tags), seal)
+            fill = Fill(want, opened, raw.tags)
+            value, held = opened, self._held(fill, fill.dropped_by(), seal)
         self.memory.put(want.key, held, ticket)
         return Found(value, Tier.L2, held.expires)
 
-    def _held(self, fill: Fill, seal: bytes | None = None) -> Held:
+    def _held(self, fill: Fill, tags: Tags, seal: bytes | None = None) -> Held:
         cost = len(fill.value.body) if isinstance(fill.value, Entry) else 128
         cost += len(fill.want.key) + len(seal or b"")
-        return self._lasting(fill.value, cost, fill.dropped_by(), seal)
+        return self._lasting(fill.value, cost, tags, seal)
 
-    def _lasting(
-        self, value: object, cost: int, tags: frozenset[tuple[str, str]], seal: bytes | None
-    ) -> Held:
+    def _lasting(self, value: object, cost: int, tags: Tags, seal: bytes | None) -> Held:
         """From now on."""
         now = self._clock.monotonic()
         stands_in_until = now + self._stand_in_s if self._stand_in_s else -math.inf

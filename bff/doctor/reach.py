@@ -20,7 +20,7 @@ from bff.doctor import clocks
 from bff.doctor.findings import Finding, fault, ok, warning
 from bff.errors import UpstreamError
 from bff.nexudus.client import Call, NexudusClient
-from bff.nexudus.exchange import Head
+from bff.nexudus.delivery import Head
 from bff.nexudus.headers import values_of
 from bff.spaces import Origin, Space
 

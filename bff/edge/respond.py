@@ -154,32 +154,36 @@ class Responder:
         One that was at hand is kept when it is asked for again.
         """
         encoded = encode(made.body, key.encoding, key.whose(), key.shape)
+        until = fresh_until(principal, made.readings)
+        keeps = self._keeps(key, made) and until > self._clock.wall()
         finished = Finished(
             status=made.status,
             content_type=made.content_type,
             encoding=encoded.encoding,
-            body=encoded.body,
+            body=compact(encoded.body) if keeps else encoded.body,
             validator=encoded.validator,
             complete=made.complete,
             fetched_at=min(reading.entry.fetched_at for reading in made.readings),
-            fresh_until=fresh_until(principal, made.readings),
+            fresh_until=until,
             whole=len(made.body),
             left_out=made.left_out,
             counts=self._counters.of(key.space, key.route, made.readings),
             parts=tuple(reading.part for reading in made.readings),
         )
-        if made.at_hand is not None and not self._noticed.again(key):
-            return finished
-        lasts = made.complete and all(map(is_fresh, made.readings))
-        if self._cache.keeps_copies and lasts and finished.fresh_until > self._clock.wall():
-            tags = tags_of(principal, made.readings)
-            finished = finished.kept()
+        if keeps:
             # An answer is trusted no longer than the copies that it was made of.
-            until = min(reading.expires for reading in made.readings)
-            cost = finished.cost_under(key)
-            held = self._cache.hold(finished, cost, tags, since=ticket.at, until=until)
+            expires = min(reading.expires for reading in made.readings)
+            tags, cost = tags_of(principal, made.readings), finished.cost_under(key)
+            held = self._cache.hold(finished, cost, tags, since=ticket.at, until=expires)
             self._cache.memory.put(key, held, ticket.ticket)
         return finished
+
+    def _keeps(self, key: RepresentationKey, made: Made) -> bool:
+        """Whether it may be kept, and is worth it."""
+        if not self._cache.keeps_copies or not made.complete:
+            return False
+        worth_it = made.at_hand is None or self._noticed.again(key)
+        return worth_it and all(map(is_fresh, made.readings))
 
     async def send(
         self,

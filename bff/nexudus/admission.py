@@ -5,9 +5,9 @@ And behind it: what became of the call is told to both, and may be worth another
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Final
 
 from bff.clock import Clock
@@ -57,29 +57,15 @@ class Admission:
         self.observer = Observer()
         self._gates: dict[str, Gate] = {}
 
-    @asynccontextmanager
-    async def call(self, intent: Intent, *, counts: bool = True) -> AsyncIterator[Attempt]:
+    def call(self, intent: Intent, *, counts: bool = True) -> Attempt:
         """One call to Nexudus, to be made inside. Leaving tells what became of it.
 
         `counts`: whether a failure does, unless it is a probe's.
 
-        Raises UpstreamDown while the breaker is open and Overloaded where the budget has nothing in
-        time, both with `retry_after_s`: the call is not to be made.
+        To enter raises UpstreamDown while the breaker is open and Overloaded where the budget has
+        nothing in time, both with `retry_after_s`: the call is not to be made.
         """
-        gate = self._gate(intent.space)
-        entered = self._enter(gate, intent)
-        case = Case(gate, entered, intent.asked, self.clock, counts=counts)
-        attempt = Attempt(self, gate, case, intent)
-        try:
-            if entered.is_probe:
-                # Everybody waits for what it says.
-                intent.urgency.raise_to(Priority.INTERACTIVE)
-            attempt.begin(await self.spend(gate, intent))
-            yield attempt
-        except BaseException as error:
-            attempt.end(error)
-            raise
-        attempt.end(None)
+        return Attempt(self, self._gate(intent.space), intent, counts=counts)
 
     def tries(self, intent: Intent) -> Tries:
         """The call and its repetitions."""
@@ -104,7 +90,8 @@ class Admission:
             self._gates[space] = gate
         return gate
 
-    def _enter(self, gate: Gate, intent: Intent) -> Pass:
+    def enter(self, gate: Gate, intent: Intent) -> Pass:
+        """The breaker's leave for one call; as `call`."""
         try:
             return gate.enter(intent.asked)
         except UpstreamDown:
@@ -129,27 +116,48 @@ class Admission:
 
 
 class Attempt:
-    """One call that may be made, and its Departure.
+    """One call that may be made, within the block, and its Departure: see `Admission.call`.
 
     `mishap`: what went wrong with it, if another may do better.
     """
 
-    def __init__(self, admission: Admission, gate: Gate, case: Case, intent: Intent) -> None:
+    def __init__(
+        self, admission: Admission, gate: Gate, intent: Intent, *, counts: bool = True
+    ) -> None:
         self.mishap: Mishap | None = None
         self._admission = admission
         self._gate = gate
-        self._case = case
         self._intent = intent
+        self._counts = counts
+        self._case: Case
         self._began: float | None = None
         self._turn_at = 0.0
         self._status: int | None = None
         self._throttled = False
         self._grant = Grant()
 
-    def begin(self, grant: Grant) -> None:
-        """The budget has admitted it."""
-        self._use(grant)
-        self._began = self._turn_at = self._admission.clock.monotonic()
+    async def __aenter__(self) -> Attempt:
+        admission, gate, intent = self._admission, self._gate, self._intent
+        entered = admission.enter(gate, intent)
+        self._case = Case(gate, entered, intent.asked, admission.clock, counts=self._counts)
+        try:
+            if entered.is_probe:
+                # Everybody waits for what it says.
+                intent.urgency.raise_to(Priority.INTERACTIVE)
+            self._use(await admission.spend(gate, intent))
+        except BaseException as error:
+            self._end(error)
+            raise
+        self._began = self._turn_at
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end(error)
 
     @property
     def is_due(self) -> bool:
@@ -161,7 +169,6 @@ class Attempt:
         while not self.is_due:
             self.gone()
             self._use(await self._admission.spend(self._gate, self._intent))
-            self._turn_at = self._admission.clock.monotonic()
 
     def gone(self) -> None:
         """It has been sent, or never will be."""
@@ -175,7 +182,7 @@ class Attempt:
     @property
     def has_failed(self) -> bool:
         """Whether it speaks against Nexudus."""
-        return self._case.has_failed
+        return self.made and self._case.has_failed
 
     async def answered(self, status: int, headers: RawHeaders) -> None:
         """Nexudus' answer, as soon as its head is there."""
@@ -198,7 +205,11 @@ class Attempt:
             self._admission.observer.throttled(self._intent.space)
             await self._pause(self.mishap.retry_after_s)
 
-    def end(self, error: BaseException | None) -> None:
+    def excuse(self) -> None:
+        """Whatever becomes of the call, its client may have brought it about."""
+        self._case.given_up()
+
+    def _end(self, error: BaseException | None) -> None:
         """The call is over, or was never made."""
         self.gone()
         self._tell(error)
@@ -207,12 +218,9 @@ class Attempt:
         if self.made:
             self._report(self._outcome(error))
 
-    def excuse(self) -> None:
-        """Whatever becomes of the call, its client may have brought it about."""
-        self._case.given_up()
-
     def _use(self, grant: Grant) -> None:
         self._grant, now = grant, self._admission.clock.monotonic()
+        self._turn_at = now
         self._admission.acceptances.begins(self._intent.bearer, grant, now)
 
     async def _pause(self, pause_s: float) -> None:
@@ -285,16 +293,13 @@ class Tries:
         """Seconds within which an attempt has to begin."""
         return self.intent.until - self._admission.clock.monotonic()
 
-    @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[Attempt]:
+    def attempt(self) -> Attempt:
         """As `Admission.call`."""
         # What one caller meets counts once, however often it is tried.
         self._has_failed |= self._latest is not None and self._latest.has_failed
-        self._latest = None
-        async with self._admission.call(self.intent, counts=not self._has_failed) as attempt:
-            self._latest = attempt
-            self._made += 1
-            yield attempt
+        self._made += 1
+        self._latest = self._admission.call(self.intent, counts=not self._has_failed)
+        return self._latest
 
     def delay(self) -> float | None:
         """Seconds until the call is to be made again, or None: what the latest brought is final."""

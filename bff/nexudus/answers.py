@@ -28,13 +28,14 @@ class Answer:
     @classmethod
     def of(cls, status: int, headers: RawHeaders, body: bytes, took_s: float) -> Answer:
         """From the upstream's raw headers and the decoded body."""
-        kept = (pair for pair in downward(headers) if pair[0] not in _OF_THE_ENCODED_BODY)
+        names = {name.lower() for name, _ in headers}
+        kept = [pair for pair in downward(headers) if pair[0] not in _OF_THE_ENCODED_BODY]
         return cls(
             status=status,
             headers=tuple(kept),
             body=body,
-            no_store=_says_no_store(headers),
-            set_cookie=bool(values_of(headers, b"set-cookie")),
+            no_store=b"cache-control" in names and _says_no_store(headers),
+            set_cookie=b"set-cookie" in names,
             took_s=took_s,
         )
 

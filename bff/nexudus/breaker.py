@@ -6,7 +6,7 @@ which it was let through; reports of an earlier epoch are too late to say anythi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 LONGEST_OPEN_S: Final = 10.0
@@ -184,13 +184,13 @@ def _counted(
         case GivenUp():
             return state
         case Succeeded():
-            return replace(state, in_row=0, tallies=_tallied(state.tallies, now, policy, failed=0))
+            return Closed(state.epoch, 0, _tallied(state.tallies, now, policy, failed=0))
         case Failed():
             in_row = state.in_row + 1
             tallies = _tallied(state.tallies, now, policy, failed=1)
             if in_row >= policy.failures or _too_many(tallies, policy):
                 return _opened(state.epoch + 1, 1, now, event, policy)
-            return replace(state, in_row=in_row, tallies=tallies)
+            return Closed(state.epoch, in_row, tallies)
         case _:
             assert_never(event)
 
@@ -221,9 +221,11 @@ def _tallied(
     tallies: tuple[Tally, ...], now: float, policy: BreakerPolicy, *, failed: int
 ) -> tuple[Tally, ...]:
     second = int(now)
+    if tallies and tallies[-1].second == second:
+        latest = tallies[-1]
+        return (*tallies[:-1], Tally(second, latest.calls + 1, latest.failures + failed))
     recent = [tally for tally in tallies if tally.second > second - policy.window_s]
-    latest = recent.pop() if recent and recent[-1].second == second else Tally(second, 0, 0)
-    return (*recent, Tally(second, latest.calls + 1, latest.failures + failed))
+    return (*recent, Tally(second, 1, failed))
 
 
 def _too_many(tallies: tuple[Tally, ...], policy: BreakerPolicy) -> bool:

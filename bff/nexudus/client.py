@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from bff.clock import Clock
-from bff.errors import TargetError, UnusableAnswer, UpstreamTimeout
+from bff.errors import TargetError, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.connections import Connections
 from bff.nexudus.decoding import decoded
@@ -170,8 +170,7 @@ class NexudusClient:
         exchange = self._begin(space, call, self._timeouts.read_s, departure, streamed=False)
         try:
             async with asyncio.timeout(deadline_s):
-                head = await exchange.head()
-                raw = await self._whole(exchange)
+                head, raw = await exchange.whole()
         except TimeoutError:
             raise UpstreamTimeout("Nexudus did not answer within the deadline") from None
         finally:
@@ -225,7 +224,8 @@ class NexudusClient:
                 _STREAMED: streamed,
             },
         )
-        return Exchange(self._transport, request, place, departure)
+        most = None if streamed else self._max_answer
+        return Exchange(self._transport, request, place, departure, most)
 
     async def _release(self, exchange: Exchange) -> None:
         await exchange.release()
@@ -233,14 +233,6 @@ class NexudusClient:
             drain = asyncio.create_task(exchange.drained())
             self._draining.add(drain)
             drain.add_done_callback(self._draining.discard)
-
-    async def _whole(self, exchange: Exchange) -> bytes:
-        body = bytearray()
-        async for chunk in exchange.chunks():
-            body += chunk
-            if len(body) > self._max_answer:
-                raise UnusableAnswer(f"Nexudus' answer is longer than {self._max_answer} bytes")
-        return bytes(body)
 
 
 class _Body(httpx.AsyncByteStream):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -29,10 +29,7 @@ def decoded(headers: RawHeaders, body: bytes, limit: int) -> bytes:
 
     Raises UnusableAnswer for more, for damaged or truncated data and for an unknown coding.
     """
-    listed = b",".join(values_of(headers, b"content-encoding")).lower()
-    codings = [
-        name for name in re.split(rb"[ \t]*,[ \t]*", listed) if name not in (b"", b"identity")
-    ]
+    codings = _codings(values_of(headers, b"content-encoding"))
     if len(codings) > _MOST_CODINGS or not _DECODERS.keys() >= set(codings):
         raise UnusableAnswer("Nexudus answered in a content coding that was not offered")
     # An answer without content has nothing to decode, whatever its headers say.
@@ -46,6 +43,14 @@ def decoded(headers: RawHeaders, body: bytes, limit: int) -> bytes:
     if len(body) > limit:
         raise UnusableAnswer(f"Nexudus' answer is longer than {limit} bytes")
     return body
+
+
+def _codings(values: Sequence[bytes]) -> list[bytes]:
+    """In the order in which they were applied."""
+    if not values:
+        return []
+    listed = re.split(rb"[ \t]*,[ \t]*", b",".join(values).lower())
+    return [name for name in listed if name not in (b"", b"identity")]
 
 
 def _gunzipped(data: bytes, limit: int) -> bytes:

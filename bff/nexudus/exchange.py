@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final, Protocol, TypeVar
 
 import anyio
@@ -18,8 +16,8 @@ import httpcore
 import httpx
 
 from bff.errors import BffError, Overloaded, RequestStalled, UpstreamDown
+from bff.nexudus.delivery import End, Event, Head, Parcel, Pieces
 from bff.nexudus.errors_map import translated
-from bff.nexudus.headers import Header
 from bff.nexudus.places import Place
 
 T = TypeVar("T")
@@ -27,16 +25,6 @@ T = TypeVar("T")
 _DRAIN_S: Final = 10.0
 _DRAIN_BYTES: Final = 2**20
 _CUT_S: Final = 1.0
-_AHEAD: Final = 3
-"""Head, body and end of a small answer: its exchange ends without waiting for the reader."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Status and raw headers of a response, as they came."""
-
-    status: int
-    headers: tuple[Header, ...]
 
 
 class Departure(Protocol):
@@ -76,13 +64,6 @@ class _TurnMissedError(Exception):
     """Nothing has been sent, and the connection is there."""
 
 
-class _End(Enum):
-    END = "end"
-
-
-_Event = Head | bytes | BffError | _End
-
-
 async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
     """`task` once it is done, waited for even when the caller is cancelled meanwhile.
 
@@ -100,11 +81,11 @@ async def settled(task: asyncio.Task[T]) -> asyncio.Task[T]:
 
 
 class Exchange:
-    """Begins `request` on `transport`, for one reader: `head`, `chunks`, and always `release`.
+    """Begins `request` on `transport`, for one reader: `head` and `chunks`, and always `release`.
 
-    At most three chunks wait for the reader: a slow one slows the upstream down. `place` is taken
-    first; an exchange that does not get it within the request's pool timeout is Overloaded, and one
-    that loses it later RequestStalled.
+    `most`: that reader wants the answer `whole`, if it has no more bytes than this. `place` is
+    taken first; an exchange that does not get it within the request's pool timeout is Overloaded,
+    and one that loses it later RequestStalled.
     """
 
     def __init__(
@@ -113,13 +94,14 @@ class Exchange:
         request: httpx.Request,
         place: Place,
         departure: Departure,
+        most: int | None = None,
     ) -> None:
         self._departure = departure
+        self._delivery = Pieces(place) if most is None else Parcel(most)
         self._transport = transport
         self._request = request
         self._place = place
         self._scope = anyio.CancelScope()
-        self._events: asyncio.Queue[_Event] = asyncio.Queue(maxsize=_AHEAD)
         self._network: httpcore.AsyncNetworkStream | None = None
         self._admitted = False
         self._http2 = False
@@ -144,15 +126,22 @@ class Exchange:
 
     async def head(self) -> Head:
         """The response's head, once it is there. Raises UpstreamError, or the body's BffError."""
-        event = await self._next()
+        assert isinstance(self._delivery, Pieces)
+        event = await self._delivery.next()
         assert isinstance(event, Head)
         return event
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The response's body as it came, still encoded. UpstreamError if it is not whole."""
-        while not isinstance(event := await self._next(), _End):
+        assert isinstance(self._delivery, Pieces)
+        while not isinstance(event := await self._delivery.next(), End):
             assert isinstance(event, bytes)
             yield event
+
+    async def whole(self) -> tuple[Head, bytes]:
+        """Head and encoded body, once all is there. UpstreamError, also if it is too long."""
+        assert isinstance(self._delivery, Parcel)
+        return await self._delivery.opened()
 
     async def release(self) -> None:
         """Ends the exchange: its connection is closed, unless the response has been read.
@@ -188,19 +177,9 @@ class Exchange:
         if self._network is not None:
             await self._network.aclose()
 
-    async def _next(self) -> _Event:
-        event = await self._events.get()
-        if isinstance(event, BffError):
-            raise event
-        return event
-
-    async def _put(self, event: _Event) -> None:
+    async def _put(self, event: Event) -> None:
         if not self._discarding:
-            if not self._events.full():
-                self._events.put_nowait(event)
-                return
-            with self._place.standing():
-                await self._events.put(event)
+            await self._delivery.put(event)
         elif isinstance(event, bytes):
             self._discarded += len(event)
             if self._discarded > _DRAIN_BYTES:
@@ -208,12 +187,11 @@ class Exchange:
 
     def _discard(self) -> None:
         self._discarding = True
-        while not self._events.empty():
-            self._events.get_nowait()
+        self._delivery.discard()
 
     async def _run(self) -> None:
         with self._scope:
-            outcome: _Event = _End.END
+            outcome: Event = End.END
             try:
                 await self._admit()
                 try:
@@ -227,8 +205,7 @@ class Exchange:
                 outcome = translated(error)
             await self._put(outcome)
         if self._lost and self._scope.cancelled_caught:
-            self._discard()
-            self._events.put_nowait(
+            self._delivery.end_with(
                 RequestStalled("The client stood still while others waited for its connection.")
             )
 
@@ -289,5 +266,4 @@ class Exchange:
         del self._request.extensions["trace"]
         # Somebody else's cancellation, such as the end of the loop: the reader must not hang.
         if task.cancelled():
-            self._discard()
-            self._events.put_nowait(UpstreamDown("the call was cancelled"))
+            self._delivery.end_with(UpstreamDown("the call was cancelled"))

@@ -45,6 +45,7 @@ ACCEPT_ENCODING: Final = b"gzip, br, zstd"
 _AT_MOST_ONCE: Final = frozenset((b"authorization", b"content-length"))
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]+")
+_USER_AGENT: Final = (b"user-agent", f"bff/{__version__}".encode("ascii"))
 
 
 def upward(headers: RawHeaders) -> list[Header]:
@@ -90,17 +91,15 @@ def values_of(headers: RawHeaders, name: bytes) -> tuple[bytes, ...]:
 
 
 def _allowed(headers: RawHeaders, names: frozenset[bytes]) -> list[Header]:
+    named = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     per_hop = {
         option.strip(b" \t").lower()
-        for value in values_of(headers, b"connection")
+        for name, value in named
+        if name == b"connection"
         for option in value.split(b",")
     }
     passing = names - per_hop
-    return [
-        (name.lower(), value.strip(b" \t"))
-        for name, value in headers
-        if name.lower() in passing and _VALUE.fullmatch(value)
-    ]
+    return [pair for pair in named if pair[0] in passing and _VALUE.fullmatch(pair[1])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def cached_request_headers(bearer: str, variants: Variants) -> list[Header]:
         (b"authorization", b"Bearer " + bearer.encode("ascii")),
         (b"accept", b"application/json"),
         (b"accept-encoding", ACCEPT_ENCODING),
-        (b"user-agent", f"bff/{__version__}".encode("ascii")),
+        _USER_AGENT,
         *variants.headers(),
     ]
 

@@ -24,7 +24,8 @@ from bff.errors import (
 )
 from bff.nexudus.admission import Attempt, Tries
 from bff.nexudus.client import Call, NexudusClient
-from bff.nexudus.exchange import Exchange, Head, settled
+from bff.nexudus.delivery import Head
+from bff.nexudus.exchange import Exchange, settled
 from bff.nexudus.headers import Header, content_length, downward, upward
 from bff.nexudus.location import relocated
 from bff.nexudus.upload import ClientGoneError, ClientStalledError, Upload

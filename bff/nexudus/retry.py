@@ -95,12 +95,12 @@ def mishap_of(status: int, headers: RawHeaders, wall: float, *, known: bool) -> 
     throttle. To any other, only what FACTS 8 documents does: they come with `Retry-After`, and a
     409 without a body.
     """
-    told = retry_after_s(headers, wall)
     if status in (409, 429) and (known or _is_throttle(status, headers)):
+        told = retry_after_s(headers, wall)
         pause_s = THROTTLED_S if told is None else told
         return Mishap(Cause.THROTTLED, min(max(pause_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
     if status in _UNAVAILABLE:
-        return Mishap(Cause.UNAVAILABLE, told or 0.0)
+        return Mishap(Cause.UNAVAILABLE, retry_after_s(headers, wall) or 0.0)
     return None
 
 

@@ -100,7 +100,7 @@ class Metrics:
     def __init__(self) -> None:
         self.refresh: Callable[[], None] = lambda: None
         self.settle_hot: Callable[[], None] = lambda: None
-        self._due: deque[Count] = deque()
+        self._due: deque[Count | Times] = deque()
         self._flushing = threading.Lock()
         self._directory = os.environ.get(DIRECTORY)
         self._in_place: InPlace | None = None
@@ -266,7 +266,7 @@ class Metrics:
         return created
 
     def _created_times(self, name: str, labels: tuple[str, ...]) -> Times:
-        self._placed(created := Times(), name, labels)
+        self._placed(created := Times(self._due), name, labels)
         self._times[name, labels] = created
         return created
 

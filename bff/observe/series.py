@@ -33,7 +33,7 @@ class Count:
 
     __slots__ = ("_due", "_is_due", "_write", "_written", "value")
 
-    def __init__(self, due: deque[Count]) -> None:
+    def __init__(self, due: deque[Count | Times]) -> None:
         self.value = 0.0
         self._write: Callable[[float], None] | None = None
         self._written = 0.0
@@ -82,33 +82,47 @@ class Count:
 class Times:
     """One series of a histogram. `counts`: of this process, by bucket, not cumulative.
 
-    What is observed before `write_to` says where is not written.
+    Nothing is written before `write_to` says where, nor all of it at once.
     """
 
-    __slots__ = ("_write", "counts", "total")
+    __slots__ = ("_due", "_is_due", "_write", "_written", "counts", "total")
 
-    def __init__(self) -> None:
+    def __init__(self, due: deque[Count | Times]) -> None:
         self.counts = [0] * BUCKETS
         self.total = 0.0
         self._write: Totals | None = None
+        self._written = (self.counts.copy(), self.total)
+        self._due = due
+        self._is_due = False
 
     def add(self, seconds: float) -> None:
-        """One more observation, written at once."""
+        """One more observation; written with what else is by then."""
         self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
         self.total += seconds
-        if self._write is not None:
-            self._write.observe(seconds)
+        self._be_due()
 
     def add_all(self, seconds: Sequence[float]) -> None:
-        """Several more, written at once."""
-        more, total = [0] * BUCKETS, sum(seconds)
+        """Several more, as `add`."""
         for each in seconds:
-            more[bisect_left(LATENCY_BUCKETS_S, each)] += 1
-        self.counts = [one + another for one, another in zip(self.counts, more, strict=True)]
-        self.total += total
-        if self._write is not None:
-            self._write.observe_all(more, total)
+            self.counts[bisect_left(LATENCY_BUCKETS_S, each)] += 1
+        self.total += sum(seconds)
+        self._be_due()
 
-    def write_to(self, written: Totals) -> None:
-        """From now on."""
-        self._write = written
+    def write_to(self, write: Totals) -> None:
+        """From now on, and what was observed before."""
+        self._write = write
+        self.write()
+
+    def write(self) -> None:
+        """What was added: for one thread at a time."""
+        self._is_due = False  # in this order, as of a Count
+        if self._write is not None:
+            counts, total = self._written
+            self._written = (self.counts.copy(), self.total)
+            more = [now - then for now, then in zip(self._written[0], counts, strict=True)]
+            self._write.observe_all(more, self._written[1] - total)
+
+    def _be_due(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._due.append(self)

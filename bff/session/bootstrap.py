@@ -14,37 +14,20 @@ from dataclasses import dataclass
 import orjson
 
 from bff.cache.tiered import Seen
-from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
+from bff.errors import UpstreamError
 from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
 from bff.session.documents import Whole
 from bff.session.expected import Expected
 from bff.session.interpret import Refusal
+from bff.session.newcomers import Newcomers
+from bff.session.part_problem import PartProblem
 from bff.session.reading import Ask, Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import Shape, project
 
 OWN_MEMBER = "Bootstrap"
 _LISTED = PROFILES.members | {OWN_MEMBER}
-_REASONS: tuple[tuple[type[UpstreamError], int, str], ...] = (
-    (UnusableAnswer, 502, "Nexudus answered, but not with the JSON that it documents."),
-    (UpstreamTimeout, 504, "Nexudus did not answer in time."),
-    (Overloaded, 503, "The calls that Nexudus allows this space are spent for the moment."),
-    (UpstreamDown, 503, "Nexudus could not be reached."),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PartProblem:
-    """Why a part is missing: constant text, so that the document has a stable validator."""
-
-    part: str
-    status: int
-    reason: str
-
-    def as_json(self) -> dict[str, object]:
-        """Its form in `Bootstrap.Problems`."""
-        return {"Part": self.part, "Status": self.status, "Reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +107,7 @@ class Bootstrap:
         self._reads = reads
         self._parts = tuple(parts)
         self._expected = Expected()
+        self._newcomers = Newcomers()
 
     def at_hand(self, caller: Caller, shape: Shape) -> Whole | None:
         """All that a shape wants, if it is fresh and parsed in process: nothing is waited for."""
@@ -142,15 +126,15 @@ class Bootstrap:
         """
         parts = wanted(self._parts, shape.tree)
         begun = self._reads.documents.begin()
-        asks = self._foreseen(caller, parts, hint)
-        survey = await self._reads.lookup.survey(asks)
-        collected: _Collected | Refusal | None = self._at_once(caller, parts, asks, survey.fresh)
-        if collected is None:
-            # A list that is fresh says more than a hint, which it did not bear out.
-            early = None if survey.fresh else hint
-            collected = await self._one_by_one(caller, parts, early, survey.seen)
+        unknown = hint is None and self._expected.of(caller.principal) is None
+        if unknown and self._newcomers.expected:
+            collected = await self._one_by_one(caller, parts, None, None)
+        else:
+            collected = await self._surveyed(caller, parts, hint)
         if isinstance(collected, Refusal):
             return collected
+        if unknown:
+            self._newcomers.tell(collected.profiles)
         self._expected.tell(caller.principal, collected.active)
         problems = [part.problem for part in collected.made if part.problem is not None]
         sides = [(part.resource, self._brought(caller, part)) for part in collected.made]
@@ -160,6 +144,19 @@ class Bootstrap:
             self._reads.documents.keep(caller, parts, members, text, readings, begun)
         body = text if shape.is_everything else orjson.dumps(project(members, shape))
         return Document(body, readings, not problems, len(text) - len(body))
+
+    async def _surveyed(
+        self, caller: Caller, parts: Sequence[Resource], hint: int | None
+    ) -> _Collected | Refusal:
+        """One question for all that is foreseen, and then for whatever that did not answer."""
+        asks = self._foreseen(caller, parts, hint)
+        survey = await self._reads.lookup.survey(asks)
+        found = self._at_once(caller, parts, asks, survey.fresh)
+        if found is not None:
+            return found
+        # A list that is fresh says more than a hint, which it did not bear out.
+        early = None if survey.fresh else hint
+        return await self._one_by_one(caller, parts, early, survey.seen)
 
     def _foreseen(self, caller: Caller, parts: Sequence[Resource], hint: int | None) -> list[Ask]:
         """The profile list and what will belong to it, as far as that can be told before."""
@@ -192,14 +189,18 @@ class Bootstrap:
         return _Collected(profiles, listed, active, made)
 
     async def _one_by_one(
-        self, caller: Caller, parts: Sequence[Resource], hint: int | None, seen: Seen
+        self, caller: Caller, parts: Sequence[Resource], hint: int | None, seen: Seen | None
     ) -> _Collected | Refusal:
-        """Whatever is not fresh is fetched; what the hint names, at the same time."""
+        """Whatever is not fresh is fetched; what the hint names, at the same time.
+
+        Nothing was `seen` where nothing is likely to be: then the list is fetched without a look.
+        """
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         early = self._early(caller, parts, hint, lambda: asyncio.shield(accepted), seen)
         try:
             reason = Reason.PREFETCH if early else Reason.INTERACTIVE
-            profiles = await self._reads.read(Ask(caller, PROFILES, "", reason=reason), seen)
+            ask = Ask(caller, PROFILES, "", reason=reason, new=seen is None)
+            profiles = await self._reads.read(ask, seen)
             if isinstance(profiles, Refusal):
                 return profiles
             accepted.set_result(True)
@@ -246,7 +247,7 @@ class Bootstrap:
         parts: Sequence[Resource],
         hint: int | None,
         gate: Callable[[], Awaitable[bool]],
-        seen: Seen,
+        seen: Seen | None,
     ) -> dict[str, _Early]:
         """Begin to read what the hint names; only a caller that is proven may share the work."""
         if hint is None or not parts:
@@ -262,7 +263,7 @@ class Bootstrap:
         return early
 
     async def _part(
-        self, part: Resource, ask: Ask | None, early: _Early | None, seen: Seen
+        self, part: Resource, ask: Ask | None, early: _Early | None, seen: Seen | None
     ) -> Part:
         if ask is None:
             return Part(part)
@@ -275,18 +276,11 @@ class Bootstrap:
             else:
                 answer = await self._reads.read(ask, seen)
         except UpstreamError as error:
-            return Part(part, problem=_problem(part, error))
+            return Part(part, problem=PartProblem.of(part.name, error))
         if isinstance(answer, Refusal):
             reason = f"Nexudus refused it with {answer.status}."
             return Part(part, problem=PartProblem(part.name, answer.status, reason))
         return Part(part, answer)
-
-
-def _problem(part: Resource, error: UpstreamError) -> PartProblem:
-    for kind, status, reason in _REASONS:
-        if isinstance(error, kind):
-            return PartProblem(part.name, status, reason)
-    raise error
 
 
 def _own(active: int | None, problems: Sequence[PartProblem]) -> _Side:

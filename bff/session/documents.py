@@ -83,7 +83,7 @@ class Documents:
         text = entry.body_for(token)
         parsed = self._parsed(principal.space, entry)
         if parsed is None:
-            return orjson.loads(text), text
+            return orjson.loads(text) if reading.document is None else reading.document, text
         if entry.secret_at is None:
             return parsed.document, text
         return with_token(reading.resource, parsed.document, token), text
@@ -160,7 +160,9 @@ def _key(caller: Caller, parts: tuple[Resource, ...]) -> Hashable:
 
 def _again(reading: Reading, expires: float) -> Reading:
     """As it would be read again from this process."""
-    return replace(reading, outcome=Outcome.HIT, tier=Tier.L1, upstream_s=None, expires=expires)
+    return replace(
+        reading, outcome=Outcome.HIT, tier=Tier.L1, upstream_s=None, expires=expires, document=None
+    )
 
 
 def with_token(resource: Resource, document: object, token: str) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from bff.errors import Overloaded, UpstreamError
@@ -17,7 +17,7 @@ from bff.nexudus.intent import Intent, Purpose, Reason
 from bff.nexudus.retry import Cause
 from bff.resources import PROFILES
 from bff.session.landing import Call
-from bff.spaces import Space, SpaceTable
+from bff.spaces import SpaceTable
 
 BEGUN: Final = 0.75
 """Part of a deadline within which a call has to begin; the rest is for its answer, and for whoever
@@ -26,18 +26,12 @@ waits to be told of a refusal rather than of a timeout."""
 
 @dataclass(frozen=True, slots=True)
 class _Errand:
-    """A GET, and its time in monotonic seconds: the latest begin of a call, and the end of all.
+    """A GET, and its time in monotonic seconds: the latest begin of a call, and the end of all."""
 
-    `bearer`: the digest of its token, if it has one.
-    """
-
-    space: Space
-    purpose: Purpose
     path: str
     headers: RawHeaders
     begins_by: float
     ends_by: float
-    bearer: str = ""
 
 
 async def _nothing() -> None:
@@ -60,39 +54,40 @@ class Fetcher:
 
     async def fetch(self, call: Call) -> Answer:
         """A GET under the caller's own token."""
-        headers = cached_request_headers(call.principal.token, call.variants)
-        space, within_s = call.principal.space, self._deadline_s
-        errand = self._errand(space, call.purpose, call.path, headers, within_s)
-        errand = replace(errand, bearer=call.principal.digest)
-        return await self._get(errand, call.urgency, call.begins)
+        principal = call.principal
+        headers = cached_request_headers(principal.token, call.variants)
+        errand = self._errand(call.path, headers, self._deadline_s)
+        intent = Intent(
+            principal.space, call.purpose, call.urgency, errand.begins_by,
+            repeatable=True, bearer=principal.digest,
+        )  # fmt: skip
+        return await self._get(intent, errand, call.begins)
 
     async def listed_by(self, space: str, credentials: RawHeaders, within_s: float) -> Answer:
         """The profile list under credentials other than a bearer token."""
         headers: list[Header] = [*credentials, (b"accept", b"application/json")]
         purpose = Purpose(PROFILES.name, Reason.LISTING)
-        within_s = min(within_s, self._deadline_s)
-        errand = self._errand(space, purpose, PROFILES.path, headers, within_s)
-        now = self._admission.clock.monotonic()
-        return await self._get(errand, Urgency(Priority.FORWARDED, now))
+        errand = self._errand(PROFILES.path, headers, min(within_s, self._deadline_s))
+        urgency = Urgency(Priority.FORWARDED, self._admission.clock.monotonic())
+        intent = Intent(space, purpose, urgency, errand.begins_by, repeatable=True)
+        return await self._get(intent, errand)
 
-    def _errand(
-        self, space: str, purpose: Purpose, path: str, headers: RawHeaders, within_s: float
-    ) -> _Errand:
+    def _errand(self, path: str, headers: RawHeaders, within_s: float) -> _Errand:
         now = self._admission.clock.monotonic()
-        begins_by, ends_by = now + BEGUN * within_s, now + within_s
-        return _Errand(self._table.by_name(space), purpose, path, headers, begins_by, ends_by)
+        return _Errand(path, headers, now + BEGUN * within_s, now + within_s)
 
     async def _get(
-        self, errand: _Errand, urgency: Urgency, begins: Callable[[], Awaitable[None]] = _nothing
+        self, intent: Intent, errand: _Errand, begins: Callable[[], Awaitable[None]] = _nothing
     ) -> Answer:
-        name, purpose, bearer = errand.space.name, errand.purpose, errand.bearer
-        intent = Intent(name, purpose, urgency, errand.begins_by, repeatable=True, bearer=bearer)
-        tries = self._admission.tries(intent)
+        space, tries = self._table.by_name(intent.space), self._admission.tries(intent)
         while True:
             try:
                 async with tries.attempt() as attempt:
                     await begins()
-                    answer = await self._called(errand, attempt)
+                    left_s = max(0.0, errand.ends_by - self._admission.clock.monotonic())
+                    answer = await self._client.get(
+                        space, errand.path, errand.headers, left_s, attempt
+                    )
                     await attempt.answered(answer.status, answer.headers)
             except UpstreamError:
                 delay_s = tries.delay()
@@ -103,10 +98,6 @@ class Fetcher:
                 if delay_s is None:
                     return _final(answer, attempt)
             await self._admission.clock.sleep(delay_s)
-
-    async def _called(self, errand: _Errand, attempt: Attempt) -> Answer:
-        left_s = max(0.0, errand.ends_by - self._admission.clock.monotonic())
-        return await self._client.get(errand.space, errand.path, errand.headers, left_s, attempt)
 
 
 def _final(answer: Answer, attempt: Attempt) -> Answer:

@@ -43,7 +43,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """An answer that is served; `storable` unless Nexudus or its content forbids keeping it."""
+    """An answer that is served; `storable` unless Nexudus or its content forbids keeping it.
+
+    `document`: parsed, as its caller sees it; None where nothing was.
+    """
 
     entry: Entry
     document: object
@@ -67,7 +70,7 @@ def interpret(
     if not 200 <= answer.status < 300 and answer.status != 304:  # nobody asked conditionally
         return Refusal(answer)
     document = parsed(resource, answer)
-    body, secret_at = _without_token(resource, document)
+    body, secret_at = _without_token(resource, document, token)
     entry = Entry(
         status=200,
         body=body,
@@ -95,8 +98,11 @@ def parsed(resource: Resource, answer: Answer) -> object:
     return document
 
 
-def _without_token(resource: Resource, document: object) -> tuple[bytes, int | None]:
-    """The body with the member that mirrors the token cut out, and where it was."""
+def _without_token(resource: Resource, document: object, token: str) -> tuple[bytes, int | None]:
+    """The body with the member that mirrors the token cut out, and where it was.
+
+    In the document it is the caller's own from then on, whatever Nexudus wrote there.
+    """
     if resource.secret is None:
         return _written(resource, document), None
     parent = document
@@ -107,9 +113,9 @@ def _without_token(resource: Resource, document: object) -> tuple[bytes, int | N
         return _written(resource, document), None
     # A random mark, so that no text of the document can be mistaken for the place.
     mark = secrets.token_hex(16)
-    presented, parent[last] = parent[last], mark
+    parent[last] = mark
     marked = _written(resource, document)
-    parent[last] = presented
+    parent[last] = token
     quoted = b'"' + mark.encode() + b'"'
     at = marked.index(quoted)
     return marked[:at] + marked[at + len(quoted) :], at

@@ -6,7 +6,7 @@ import enum
 import math
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from bff.cache.decide import Freshness
@@ -112,7 +112,8 @@ class Reading:
     `proven_until`: UTC seconds at which the caller has to prove itself again, where that is not
     for the document itself to say. `upstream_s`: how long Nexudus took, if it was asked.
     `expires`: of the copy in process that it was made of, monotonic seconds. `stands_in`: an
-    invalidation of it may have been missed.
+    invalidation of it may have been missed. `document`: the parsed body with its caller's token,
+    to be read only; None where nobody has parsed it yet.
     """
 
     resource: Resource
@@ -126,6 +127,7 @@ class Reading:
     expires: float = math.inf
     ident: str = ""
     stands_in: bool = False
+    document: object = field(default=None, compare=False, repr=False)
 
     @property
     def part(self) -> Part:

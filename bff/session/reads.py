@@ -60,8 +60,7 @@ class Reads:
         self._flights = flights
         self._landings = landings
         self._crossing = crossing
-        self._policies = landings.policies
-        self._clock = landings.clock
+        self._policies, self._clock = landings.policies, landings.clock
         self._terms = terms
         self.refreshes_paused = False
         self.on_shared_hit: Callable[[Ask, Entry], None] = lambda _ask, _entry: None
@@ -189,6 +188,8 @@ class Reads:
         ticket, key = self._cache.unstamped(), wants.shared_key(want, ask.principal, alone=False)
         if self._flights.is_under_way(self._flight_key(key, ticket)):
             return None  # perhaps a refresh of what is stored, which is better than to wait for it
+        if ask.resource is PROFILES:
+            ask = replace(ask, stranger=True)  # no proof is stored either, if it comes to a call
         patience_s = self._patience_s(ask, None, key)
         landed = await self._landed(ask, key, ticket, patience_s, self._crossing.seize)
         if landed.value is None:
@@ -239,6 +240,7 @@ class Reads:
         return Reading(
             ask.resource, entry, _outcome(landing, joined=joined), landing.tier, fresh,
             landing.stored, upstream_s=landing.took_s, ident=ask.ident,
+            document=None if joined else landing.outcome.document,
         )  # fmt: skip
 
     async def _landed(
@@ -288,10 +290,8 @@ class Reads:
 
     def _refresh(self, ask: Ask, ticket: Ticket) -> None:
         """Revalidate behind a stale answer, once per key, unless too many do."""
-        if self.refreshes_paused:
-            return
-        if ask.gate is not None:
-            return  # nobody knows yet whether its caller may have it
+        if self.refreshes_paused or ask.gate is not None:
+            return  # behind a gate, nobody knows yet whether its caller may have it
         ask = replace(ask, reason=Reason.REFRESH)
         if self._flights.behind_of(ask.principal.space) >= self._terms.refreshes:
             return

@@ -33,11 +33,9 @@ class TracedAdmission(Admission):
 
 
 class _TracedTries(Tries):
-    @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[Attempt]:
+    def attempt(self) -> Attempt:
         _TRIED.set((self.intent, self._made))
-        async with super().attempt() as attempt:
-            yield attempt
+        return super().attempt()
 
 
 class TracedClient(NexudusClient):

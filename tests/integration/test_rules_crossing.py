@@ -11,6 +11,7 @@ import pytest
 
 from bff.cache.connect import connect
 from bff.sandbox.effects import SetCookie, Status
+from bff.session.newcomers import IN_A_ROW
 from tests.support.gateway import BOOTSTRAP, PROFILES, Stage, related, stage, until
 
 OF_ALICE = related(101)
@@ -35,6 +36,7 @@ async def together(fleet: Stage, target: str, callers: int) -> list[httpx.Respon
     return [await each for each in asking]
 
 
+@pytest.mark.unmeasured
 async def test_pitfall_21_a_cold_key_is_one_call_of_all_processes(fleet: Stage) -> None:
     answers = await together(fleet, BOOTSTRAP, 200)
 
@@ -156,6 +158,60 @@ async def test_pitfall_23_a_session_that_begins_beside_a_refresh_waits_for_none(
         assert opened.alice.canary in answer.text
         assert await opened.metric("bff_flights") == 1, "the refresh goes on"
         opened.tenant.release()
+
+
+async def begun(fleet: Stage, via: int) -> None:
+    """So many sessions that a process takes the next one for new."""
+    for _ in range(IN_A_ROW):
+        answer = await fleet.get(BOOTSTRAP, fleet.tenant.another(fleet.alice), via=via)
+        assert answer.status_code == 200
+
+
+async def test_among_sessions_that_begin_the_next_is_fetched_as_a_strangers_without_a_look(
+    fleet: Stage,
+) -> None:
+    await begun(fleet, 0)
+    before, calls = await commands(fleet), fleet.tenant.arrivals()
+    strangers = await fleet.metric("bff_budget_wait_seconds_count", "stranger")
+    answer = await fleet.get(BOOTSTRAP, fleet.tenant.another(fleet.alice))
+    assert fleet.alice.canary in answer.text
+    asked = {name: count - before[name] for name, count in (await commands(fleet)).items()}
+    assert asked == {"load": 0, "save": 1}
+    assert fleet.tenant.arrivals() == calls + 1, "the related list is here"
+    told = await fleet.metric("bff_budget_wait_seconds_count", "stranger")
+    assert told == strangers + 1
+
+
+async def test_a_session_that_was_taken_for_new_is_found_and_the_next_is_looked_for(
+    fleet: Stage,
+) -> None:
+    await begun(fleet, 0)
+    elsewhere, later = fleet.tenant.another(fleet.alice), fleet.tenant.another(fleet.alice)
+    await fleet.get(BOOTSTRAP, elsewhere, via=1)
+    calls = fleet.tenant.arrivals()
+    answer = await fleet.get(BOOTSTRAP, elsewhere, via=0)
+    assert answer.headers["cache-status"].startswith("bff; hit")
+    assert fleet.tenant.arrivals() == calls
+    before = await commands(fleet)
+    await fleet.get(BOOTSTRAP, later, via=0)
+    assert (await commands(fleet))["load"] - before["load"] == 1
+
+
+async def test_pitfall_21_a_session_that_is_taken_for_new_everywhere_is_one_call(
+    fleet: Stage,
+) -> None:
+    for via in (0, 1):
+        await begun(fleet, via)
+    member = fleet.tenant.another(fleet.alice)
+    calls = fleet.tenant.arrivals(PROFILES)
+    fleet.tenant.hold(PROFILES, at="request", count=1)
+    asking = [fleet.later(BOOTSTRAP, member, via=via) for via in (0, 1, 0, 1)]
+    await fleet.tenant.held()
+    for via in (0, 1):
+        await fleet.waiting(2, via=via)
+    fleet.tenant.release()
+    assert {(await each).status_code for each in asking} == {200}
+    assert fleet.tenant.arrivals(PROFILES) == calls + 1
 
 
 async def commands(fleet: Stage) -> dict[str, float]:
