@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.support.measured import MARK, Measured
 from tests.support.redis_server import Origin, RedisServer, find_binary
 
 # The same examples in every run, so that a red run says something about the change; new ones are
@@ -34,21 +35,18 @@ FIRST = (
 )
 # What times members' answers while everything fails: beside the least that there is.
 LAST = ("tests/fault/",)
-# Where many examples are tried of what the unit tests cover: uncovered, they take half the time.
-MANY = ("tests/property/",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Files are spread over processes in the order of the collection."""
+    config.addinivalue_line("markers", MARK)
+    config.pluginmanager.register(Measured())
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that take long go first, and those that try much are not measured."""
-    for item in items:
-        if item.nodeid.startswith(MANY):
-            item.add_marker("no_cover")
+    """Those that take long go first, and those that time answers last."""
     items.sort(key=lambda item: (item.nodeid.startswith(LAST), not item.nodeid.startswith(FIRST)))
 
 

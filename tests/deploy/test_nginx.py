@@ -157,7 +157,7 @@ async def test_pitfall_6_the_log_has_no_path_no_query_and_no_header(front: Front
 
 async def test_plain_http_leads_to_tls_and_asks_no_gateway(front: Front) -> None:
     before = len(front.behind.heads)
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
         answer = await client.post(f"{front.plain}/session/bootstrap?a=b")
     assert answer.status_code == 308
     assert answer.headers["location"] == f"https://{HOST}/session/bootstrap?a=b"

@@ -93,7 +93,8 @@ def until(what: str, true: Callable[[], bool], deadline_s: float = DEADLINE_S) -
 def answers(url: str) -> bool:
     """Whether a GET of `url` gives 200."""
     with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False, timeout=5).status_code == 200
+        # Nobody speaks TLS here, and to read all the authorities takes 20 ms: with every look.
+        return httpx.get(url, trust_env=False, verify=False, timeout=5).status_code == 200
     return False
 
 

@@ -105,6 +105,7 @@ ANSWERS: dict[str, tuple[int, Call, Effect | None]] = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_pitfall_19_no_answer_to_a_member_is_kept(stage: Stage, kind: str) -> None:
     status, call, effect = ANSWERS[kind]

@@ -81,6 +81,7 @@ def test_faults_are_told_to_programs_too() -> None:
     assert "hidden" not in done.stdout + done.stderr
 
 
+@pytest.mark.unmeasured
 async def test_warnings_do_not_fail(nexudus: Nexudus) -> None:
     done = await asyncio.to_thread(bff, "doctor", BFF_UPSTREAM=nexudus.origin)
     assert done.returncode == 0

@@ -51,6 +51,7 @@ async def gateway(nexudus: str) -> AsyncIterator[Gateway]:
         yield Gateway(origin)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("what", [("--user", "7001"), ("--coworker", "101")])
 async def test_what_is_purged_is_fetched_again(gateway: Gateway, what: tuple[str, str]) -> None:
     await gateway.cache_status()

@@ -64,9 +64,10 @@ def serving(*options: str, **variables: str) -> Iterator[Gateway]:
         yield Gateway(own, port)
 
 
+@pytest.mark.unmeasured
 def test_sigterm_ends_it_cleanly_although_a_connection_is_open() -> None:
     with serving() as gateway:
-        with httpx.Client(base_url=gateway.url, trust_env=False) as client:
+        with httpx.Client(base_url=gateway.url, trust_env=False, verify=False) as client:
             assert client.get("/healthz").status_code == 200
             gateway.command.process.terminate()
             assert gateway.command.ends() == 0
@@ -74,6 +75,7 @@ def test_sigterm_ends_it_cleanly_although_a_connection_is_open() -> None:
         assert is_free(gateway.port)
 
 
+@pytest.mark.unmeasured
 def test_ctrl_c_ends_all_workers_cleanly(redis_url: str) -> None:
     variables = {"BFF_REDIS_URL": redis_url, "BFF_SECRET": "s" * 32}
     with serving("--workers", "2", **variables) as gateway:
@@ -144,6 +146,7 @@ def test_workers_that_keep_ending_end_the_command() -> None:
     assert done.stdout.splitlines()[-1] == "The workers keep ending; the lines above say why."
 
 
+@pytest.mark.unmeasured
 def test_the_sandbox_is_set_up_by_its_options() -> None:
     port = free_port()
     options = ("--space", "acme", "--members", "0", "--demo-token", "t-jane", "--no-throttle")
@@ -162,6 +165,7 @@ def test_the_sandbox_is_set_up_by_its_options() -> None:
     assert not answers(f"{url}/_sandbox/healthz")
 
 
+@pytest.mark.unmeasured
 def test_what_is_ready_is_answered_on_the_server_s_own_thread() -> None:
     """The private part of granian that this rests on is there, and does what it is taken for."""
     port = free_port()
@@ -172,7 +176,9 @@ def test_what_is_ready_is_answered_on_the_server_s_own_thread() -> None:
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         try:
             until("answers", lambda: answers(f"http://{HOST}:{port}/other"))
-            with httpx.Client(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
+            with httpx.Client(
+                base_url=f"http://{HOST}:{port}", trust_env=False, verify=False
+            ) as client:
                 told = [client.get(path).text for path in ("/hot", "/other", "/hot")]
         finally:
             process.terminate()

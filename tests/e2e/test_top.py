@@ -96,6 +96,7 @@ def _watched(origin: str, *, terminal: bool) -> tuple[int, str]:
         return process.wait(DEADLINE_S), output
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -112,6 +113,7 @@ async def test_a_refusal_is_told_in_the_words_of_the_gateway(
     assert "canary" not in done.stdout + done.stderr
 
 
+@pytest.mark.unmeasured
 async def test_a_gateway_that_is_none_or_away_is_told() -> None:
     async with serving(Starlette()) as origin:
         options = ("--url", origin, "--once", "--ops-token", OPS_TOKEN)

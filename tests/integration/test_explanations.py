@@ -167,6 +167,7 @@ class Walk:
             assert detail == max(tiers), story
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("seed", "max_age_s"), [(1, "15"), (3, "0")])
 async def test_what_is_foretold_comes_true(seed: int, max_age_s: str, redis_url: str) -> None:
     async with stage(redis_url, env={"BFF_L1_MAX_AGE_S": max_age_s}) as s:
@@ -177,6 +178,7 @@ async def test_what_is_foretold_comes_true(seed: int, max_age_s: str, redis_url:
     assert len(walk.rules) >= 3
 
 
+@pytest.mark.unmeasured
 async def test_what_is_foretold_comes_true_while_the_calls_run_out() -> None:
     async with stage(env={"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": f"{SPARSE}/d"}) as s:
         walk = Walk(s, 1)

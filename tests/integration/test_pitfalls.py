@@ -201,7 +201,6 @@ def keys_of(client: redis.Redis) -> list[bytes]:
     return cast(list[bytes], client.keys())
 
 
-@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 async def test_pitfall_07_every_one_of_500_interleaved_misses_gets_its_callers_body(
     solo: Stage,
 ) -> None:
@@ -482,7 +481,6 @@ async def test_pitfall_20_there_are_no_doors_without_a_token() -> None:
             assert (await s.get(door, headers=bearer(OPS_TOKEN))).status_code == 404
 
 
-@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 async def test_pitfall_21_a_thousand_callers_on_one_expired_key_are_one_call(solo: Stage) -> None:
     """In one process; `tests/fault` has several."""
     members = solo.crowd(4)

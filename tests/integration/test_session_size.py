@@ -11,7 +11,6 @@ from tests.support.redis_server import RedisServer
 UNSEEN = ("LoyaltyTier", "BrokerSince", "LockerReference")
 
 
-@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 @pytest.mark.parametrize(
     ("names", "limit"), [(NAMES, 1_500), (NAMES + UNSEEN, 1_550)], ids=["documented", "and-unseen"]
 )

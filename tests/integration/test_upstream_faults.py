@@ -289,6 +289,7 @@ class TestBreaker:
 class TestThrottled:
     POLLED = "/api/public/polled"
 
+    @pytest.mark.unmeasured
     @pytest.mark.parametrize("retry_after", [None, 1])
     async def test_one_throttled_path_does_not_pause_a_space_for_long(
         self, retry_after: int | None

@@ -79,6 +79,7 @@ async def settled(stage: Stage, writes: int = 1) -> None:
     await until(is_done)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("write", WRITES, ids=IDS)
 async def test_the_next_read_is_fresh_in_every_token_and_process(pair: Stage, write: Write) -> None:
     phone, portal = pair.tenant.another(pair.alice), pair.tenant.another(pair.alice)
@@ -330,6 +331,7 @@ def possible(read: Span, writes: list[Span]) -> set[int]:
     return beside | {(before or [101])[-1]}
 
 
+@pytest.mark.unmeasured
 async def test_reads_that_never_stop_see_each_write_as_soon_as_it_is_answered(pair: Stage) -> None:
     phone = pair.tenant.another(pair.alice)
     now = asyncio.get_running_loop().time

@@ -99,7 +99,6 @@ def stage(own_redis: RedisServer, quiet: None) -> Iterator[Stage]:
         loop.close()
 
 
-@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 @pytest.mark.timeout(400 if EXAMPLES is None else 7200)
 def test_isolation_and_freshness_hold_whatever_happens(stage: Stage) -> None:
     examples = settings(

@@ -277,6 +277,7 @@ toml_values = st.recursive(
 )
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: str(reader.__name__))
 @given(value=toml_values)
 def test_any_value_is_read_or_refused_with_a_reason(

@@ -218,6 +218,7 @@ async def test_a_detached_flight_that_lands_leaves_its_successor_joinable(
     assert await joining == (1, True)
 
 
+@pytest.mark.unmeasured
 async def test_ten_thousand_flights_leave_nothing_behind(flights: Flights) -> None:
     draw = random.Random(7)
     tasks_before = len(asyncio.all_tasks())

@@ -205,6 +205,7 @@ def _document(address: Address, size: int, on: tuple[str, ...]) -> tuple[Hashabl
     return address.text, Held(value, len(body) + len(address.text), FOREVER + size, scoped)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("size", [300, 3_000])
 @pytest.mark.parametrize("make", [profile_list, related_list])
 def test_the_bytes_it_counts_are_the_bytes_it_takes(

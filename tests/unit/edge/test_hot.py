@@ -231,6 +231,7 @@ def test_what_is_used_is_not_what_goes_first() -> None:
     assert next(iter(desk.memory._items)) == 0
 
 
+@pytest.mark.unmeasured
 def test_a_name_costs_what_is_counted_for_it() -> None:
     desk = Desk(max_bytes=100_000_000)
     keys = [replace(KEY, ident=str(number)) for number in range(2_000)]

@@ -83,6 +83,7 @@ def test_the_state_of_a_recorded_trace_is_kept_whole_or_not_at_all() -> None:
     assert state("a=" + "x" * (MOST_STATE - 1)) == ""
 
 
+@pytest.mark.unmeasured
 @given(
     st.lists(
         st.tuples(

@@ -38,6 +38,7 @@ async def sending(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[OtelTr
         await tracer.aclose()
 
 
+@pytest.mark.unmeasured
 def test_off_is_no_tracer_and_nothing_of_opentelemetrys_for_one() -> None:
     """redis-py imports its metrics by itself, where it is installed."""
     assert open_tracer(on=False) is None

@@ -49,6 +49,7 @@ def documents_of(session: Session) -> Documents:
     return Documents(session.process.cache, session.time)
 
 
+@pytest.mark.unmeasured
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=cases())
 def test_a_shape_of_a_document_is_what_projection_says_however_often_it_is_asked(

@@ -25,7 +25,6 @@ def rows_of(*outcomes: Outcome) -> list[Row]:
     return [row_of(outcome, MINUTES) for outcome in outcomes]
 
 
-@pytest.mark.no_cover  # what it covers, others do; so it takes half the time
 def test_the_gateway_spares_calls_and_refusals_and_every_day_is_repeatable() -> None:
     without, whole = rows_of(day_of(SMALL, WITHOUT), day_of(SMALL, WHOLE))
     assert rows_of(day_of(SMALL, WITHOUT), day_of(SMALL, WHOLE)) == [without, whole]

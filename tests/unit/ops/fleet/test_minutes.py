@@ -165,6 +165,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.unmeasured
 @example([("count", 0, REQUESTS[0], 1), ("tick", 0, True, True), ("lose",)])
 @example([("count", 1, REQUESTS[0], 1), ("tick", 1, True, False), ("lose",), ("kill", 1)])
 @settings(max_examples=300)

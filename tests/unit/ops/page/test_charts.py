@@ -74,6 +74,7 @@ def names(drawn: Tree.Element) -> set[str]:
     return {each.tag.removeprefix("{http://www.w3.org/2000/svg}") for each in drawn.iter()}
 
 
+@pytest.mark.unmeasured
 @given(SNAPSHOTS)
 def test_every_picture_is_svg_that_says_what_it_shows(snapshot: Snapshot) -> None:
     for name, text in charts(snapshot).items():
@@ -95,6 +96,7 @@ def test_pictures_have_classes_and_no_style_script_or_link(snapshot: Snapshot) -
         assert not attributes & {"style", "href", "src", "fill", "stroke"}
 
 
+@pytest.mark.unmeasured
 @given(SNAPSHOTS)
 def test_nothing_lies_outside_of_its_picture(snapshot: Snapshot) -> None:
     for text in charts(snapshot).values():
