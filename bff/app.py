@@ -53,7 +53,6 @@ from bff.nexudus.admission import Admission
 from bff.nexudus.budget.budgets import SpaceBudgets
 from bff.nexudus.client import open_pools
 from bff.nexudus.states import States
-from bff.noticed import Noticed
 from bff.observe import logs
 from bff.observe.tracing import open_tracer
 from bff.observed import Observed
@@ -105,7 +104,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
     accounts = Accounts(observed.metrics, access_log)
     hot = observed.hot(accounts, tiers.cache.memory, understanding.shapes, tiers.bus)
     hot.learns = settings.traces != "on"  # what is answered at once has no span
-    endpoints = _endpoints(ground, tiers, session, understanding, hot.noticed)
+    endpoints = _endpoints(ground, tiers, session, understanding)
     operated = _operated(ground, tiers, session, admission, understanding)
     operated.hears(endpoints, accounts, hot)
     bounds = RelayBounds(settings.max_body, settings.stream_timeout_s, settings.deadline_s)
@@ -277,13 +276,9 @@ def _sharing(ground: _Ground, tiers: _Tiers, reads: Reads) -> Sharing:
 
 
 def _endpoints(
-    ground: _Ground,
-    tiers: _Tiers,
-    session: _Session,
-    understanding: Understanding,
-    noticed: Noticed,
+    ground: _Ground, tiers: _Tiers, session: _Session, understanding: Understanding
 ) -> Endpoints:
-    responder = Responder(tiers.cache, ground.clock, ground.observed.metrics, noticed)
+    responder = Responder(tiers.cache, ground.clock, ground.observed.metrics)
     responder.on_shaped = ground.observed.journal.shape
     return Endpoints(
         session.reads,

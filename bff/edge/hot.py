@@ -116,7 +116,7 @@ class HotAnswers:
         reports: Reports,
         clock: Clock,
     ) -> None:
-        self.noticed: Final = Noticed()  # requests by name; what the usual way makes, by its key
+        self._noticed = Noticed()
         self.learns = True
         self._memory = memory
         self._shapes = shapes
@@ -202,7 +202,7 @@ class HotAnswers:
                 by_answer.setdefault(told, []).append(one)
             else:
                 by_whole.setdefault(told.of, []).append((told, one))
-                if self.noticed.again(told.name) and told.name not in self._names:
+                if self._noticed.again(told.name) and told.name not in self._names:
                     again[told.name] = told
         for made in islice(again.values(), MOST_KEPT):
             self._keep(made)

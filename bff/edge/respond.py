@@ -123,13 +123,11 @@ class Responder:
     `on_shaped(space, shape, size, left_out)` hears of each that was shaped, in bytes.
     """
 
-    def __init__(
-        self, cache: TieredCache, clock: Clock, metrics: Metrics, noticed: Noticed | None = None
-    ) -> None:
+    def __init__(self, cache: TieredCache, clock: Clock, metrics: Metrics) -> None:
         self._cache = cache
         self._clock = clock
         self._counters = Counters(metrics)
-        self._noticed = noticed or Noticed()
+        self._noticed = Noticed()
         self.on_shaped: Callable[[str, str, int, int], None] = lambda _sp, _sh, _size, _left: None
 
     def ticket(self) -> Begun:
