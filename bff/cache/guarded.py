@@ -15,7 +15,7 @@ from bff.cache.keys import Container
 from bff.cache.patience import OutOfPatience, Unanswered
 from bff.cache.store import Invalidated, Loaded, Put, Refused, Release, Store
 from bff.cache.tasks import end
-from bff.cache.together import Together
+from bff.cache.together import Together, Wants
 from bff.clock import Clock
 from bff.errors import StoreUnavailable
 
@@ -72,7 +72,7 @@ class GuardedStore:
         return self._probe is None
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        """With all that is asked for in this turn of the event loop: one call, one failure."""
+        """With all that is asked for until it is sent: one call, one failure."""
         self._refuse_while_away()
         if patience.is_spent():
             raise OutOfPatience
@@ -143,8 +143,8 @@ class GuardedStore:
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
-    async def _load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        return await self._ask("load", lambda: self.inner.load(space, wants))
+    async def _load(self, space: str, taken: Callable[[], Wants]) -> Loaded:
+        return await self._ask("load", lambda: self.inner.load(space, taken()))
 
     async def _ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that are good for nothing without their answer."""

@@ -302,7 +302,9 @@ async def wait(command: asyncio.Future[Any], timeout_s: float = math.inf) -> Non
     began = waits.begin()
     try:
         if not command.done():
-            await clock.until(began + min(timeout_s * _part.get(), own_s), command)
+            # What takes too long ends before this request gives it up, so the guard knows of it
+            # before the request goes on, and is waited for by others.
+            await clock.until(began + min(timeout_s * _part.get(), own_s + TICK_S), command)
         for _ in range(TURNS):
             if command.done():
                 return

@@ -1,4 +1,4 @@
-"""Loads that are asked for in one turn of the event loop are one, and each has its own answer."""
+"""Loads that are asked for until one is sent are one, and each has its own answer."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class _Batch:
 
 
 class Together:
-    """Gathers loads, and calls `load` once for all of a space.
+    """Gathers loads, and calls `load` once for all of a space; others join until it takes them.
 
     That call is nobody's: no caller's patience limits it, and none that leaves ends it.
     """
 
-    def __init__(self, load: Callable[[str, Wants], Awaitable[Loaded]]) -> None:
+    def __init__(self, load: Callable[[str, Callable[[], Wants]], Awaitable[Loaded]]) -> None:
         self._load = load
         self._gathering: dict[str, _Batch] = {}
         self._running: set[asyncio.Task[Loaded]] = set()
@@ -53,6 +53,8 @@ class Together:
         except (Unanswered, OutOfPatience):
             patience.exhaust()
             raise
+        finally:
+            del batch  # a failure that held itself would keep all of the request until collected
         return Loaded(loaded.stamp, loaded.values[first : first + len(wants)])
 
     async def aclose(self) -> None:
@@ -60,18 +62,25 @@ class Together:
         await end(self._running)
 
     def _gather(self, space: str) -> _Batch:
-        """Whoever asks before the next turn of the loop may join it."""
+        """Whoever asks before it is sent may join it: in the next turn of the loop, if no line."""
         batch = self._gathering[space] = _Batch([])
         with patience.unlimited():
-            batch.answer = asyncio.create_task(self._send(space, batch), name="loads")
+            batch.answer = asyncio.create_task(self._send(space, batch.wants), name="loads")
         self._running.add(batch.answer)
         batch.answer.add_done_callback(self._ended)
         return batch
 
-    async def _send(self, space: str, batch: _Batch) -> Loaded:
-        if self._gathering.get(space) is batch:
-            del self._gathering[space]
-        return await self._load(space, batch.wants)
+    async def _send(self, space: str, wants: Wants) -> Loaded:
+        def taken() -> Wants:
+            batch = self._gathering.get(space)
+            if batch is not None and batch.wants is wants:
+                del self._gathering[space]
+            return wants
+
+        try:
+            return await self._load(space, taken)
+        finally:
+            taken()
 
     def _ended(self, answer: asyncio.Task[Loaded]) -> None:
         self._running.discard(answer)
