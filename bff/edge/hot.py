@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from starlette.types import Message, Scope
 
@@ -53,7 +53,7 @@ MOST_UNREPORTED: Final = 5_000
 MOST_MADE: Final = 2_000
 """The same where one would be made: until it is reported it takes the room of its shape."""
 MOST_KEPT: Final = 20
-"""Of these, how many are kept at a time: each is made once more for it, while others wait."""
+"""How many of these are kept at a time: for that, each is made once more, while others wait."""
 AT_ONCE: Final = 1_000
 """Answers upon which the loop is called, and which it reports before it goes on with others. Fewer
 are reported every now and then: a wake-up costs as much as to count a hundred."""
@@ -120,7 +120,7 @@ class HotAnswers:
         self.learns = True
         self._memory = memory
         self._shapes = shapes
-        self._names = cast("Mapping[bytes, Hot]", memory.names)
+        self._names: Mapping[bytes, object] = memory.names
         self._trusted_until = trusted_until
         self._reports = reports
         self._wall, self._monotonic = clock.wall, clock.monotonic
@@ -204,11 +204,11 @@ class HotAnswers:
                 by_whole.setdefault(told.of, []).append((told, one))
                 if self._noticed.again(told.name) and told.name not in self._names:
                     again[told.name] = told
-        for made in islice(again.values(), MOST_KEPT):
-            self._keep(made)
         for own in [each.setting for each in by_answer] + [each.setting for each in by_whole]:
             self._memory.touch(own.held)
         self._reports.report(by_answer, by_whole)
+        for made in islice(again.values(), MOST_KEPT):
+            self._keep(made)
         if is_telling:  # last: it may fail, what is counted stays so
             for hot, all_of_it in by_answer.items():
                 self._reports.tell(hot, all_of_it)
@@ -224,23 +224,24 @@ class HotAnswers:
             self._is_called = False
 
     def _keep(self, made: Made) -> None:
-        """Finished from now on, as long as what it was made of would be: made once more for it."""
+        """Finished from now on, as long as what it was made of would be: for that, made once more
+        unless it is kept already."""
         key, own = made.key, made.setting
         held = self._memory.peek(own.held)
         if held is None or held.value is not own.value or not isinstance(held.value, Whole):
             return  # dropped since, or replaced
-        counts = self._reports.counts(key, held.value.readings, finished=True)
-        finished = made.of.finished(self._shapes.resolve(made.canonical), counts).kept()
-        kept = Held(finished, finished.cost_under(key), held.expires, held.tags)
         known = self._memory.peek(key)
-        before = None if known is None else known.value
-        if known and isinstance(before, Finished) and before.validator == finished.validator:
-            kept = known  # it was asked for by another spelling
-        elif not self._memory.put(key, kept, self._memory.ticket()):
-            return
-        assert isinstance(kept.value, Finished)
-        setting = replace(own, held=key, value=kept.value, expires=kept.expires, cache=FINISHED)
-        self._attach(Hot(key, kept.value, setting, made.shape), made.name)
+        finished, expires = None if known is None else known.value, held.expires
+        if known and isinstance(finished, Finished) and finished.validator == made.validator:
+            expires = known.expires  # it was asked for by another spelling
+        else:
+            counts = self._reports.counts(key, held.value.readings, finished=True)
+            finished = made.of.finished(self._shapes.resolve(made.canonical), counts).kept()
+            kept = Held(finished, finished.cost_under(key), expires, held.tags)
+            if not self._memory.put(key, kept, self._memory.ticket()):
+                return
+        setting = replace(own, held=key, value=finished, expires=expires, cache=FINISHED)
+        self._attach(Hot(key, finished, setting, made.shape), made.name)
 
     def _attach(self, hot: Hot, name: bytes) -> None:
         if self._memory.names_of(hot.key) < MOST_NAMES:
@@ -271,7 +272,7 @@ class HotAnswers:
         return self._answer(made, headers, encoded.body, given, at)
 
     def _answer(
-        self, told: Hot | Made, lasting: Sequence[Header], body: bytes, given: Given, at: Moment
+        self, told: Hot | Made, headers: Sequence[Header], body: bytes, given: Given, at: Moment
     ) -> Answer:
         """Counted before it goes out: who has an answer whole finds it so."""
         began, now = at
@@ -281,7 +282,7 @@ class HotAnswers:
         modified = b"if-none-match" not in given
         took_s = self._monotonic() - began
         timing = _QUICK if took_s < _QUICK_S else _timing(took_s)
-        headers = [*lasting, timing, (b"x-request-id", request_id.encode())]
+        headers = [*headers, timing, (b"x-request-id", request_id.encode())]
         self._served.append((told, (now, took_s, request_id, trace_id, modified)))
         if len(self._served) >= self._at_once and not self._is_called and self._loop is not None:
             self._is_called = True

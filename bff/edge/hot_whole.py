@@ -9,10 +9,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from bff.edge.compression import Encoding
 from bff.edge.counts import Counts
 from bff.edge.hot_answer import Dated, Setting, as_of
-from bff.edge.respond import JSON_TYPE, Encoded, Finished, RepresentationKey, encode
+from bff.edge.respond import JSON_TYPE, Encoded, Finished, RepresentationKey, encode, of_kind
 from bff.errors import ShapeError
 from bff.nexudus.headers import Header
 from bff.resources import PARTS, Resource
@@ -27,9 +26,9 @@ MayUse = Callable[[Setting, float, Moment], bool]
 """Whether what is kept so, and ceases to be fresh then (UTC seconds), is good at a moment."""
 
 ASKED: Final = b"?"
-"""How the name of a request goes on with its query, """
+"""Before the query, in the name of a request."""
 _ANY_SHAPE: Final = b"+"
-"""and that of whatever a document answers, with the parts of it."""
+"""In its place before the parts of a whole document, in the name of that."""
 _BEFORE: Final = b"_shape="
 _PLAIN: Final = (string.ascii_letters + string.digits + "_.,@-").encode()
 
@@ -62,7 +61,7 @@ class HotWhole:
         if not modified:
             return [etag, *dated.headers]
         length = b"content-length", str(len(encoded.body)).encode()
-        return [etag, *dated.headers, length, *_kind(encoded.encoding)]
+        return [etag, *dated.headers, length, *of_kind(JSON_TYPE, encoded.encoding)]
 
     def finished(self, shape: Shape, counts: Counts) -> Finished:
         """To be kept."""
@@ -78,7 +77,8 @@ class Made(NamedTuple):
     """What is told of an answer that was made of `of` and is not kept. `name`: of its request.
 
     `shape`: what it was asked by, `canonical`: what that stands for; `size`: bytes of its body,
-    `length`: before it was encoded, `left_out`: those that the shape spared before.
+    `length`: before it was encoded, `left_out`: those that the shape spared before; `validator`: of
+    the body.
     """
 
     of: HotWhole
@@ -88,6 +88,7 @@ class Made(NamedTuple):
     size: int
     length: int
     left_out: int
+    validator: str
 
     @property
     def key(self) -> RepresentationKey:
@@ -129,7 +130,10 @@ class HotWholes:
         encoded = encode(body, whole.key.encoding, whole.whose, canonical)
         name, asked_by = whose + ASKED + query, text if text.startswith("@") else canonical
         left_out = whole.whole.size - len(body) if canonical else 0
-        made = Made(whole, name, asked_by, canonical, len(encoded.body), len(body), left_out)
+        made = Made(
+            whole, name, asked_by, canonical, len(encoded.body), len(body), left_out,
+            encoded.validator,
+        )  # fmt: skip
         return made, encoded
 
     def _joined(self, whose: bytes, text: str, at: Moment) -> _Selected | None:
@@ -157,15 +161,6 @@ class HotWholes:
         if not isinstance(whole, HotWhole):
             return None
         return whole if self._may_use(whole.setting, whole.whole.fresh_until, at) else None
-
-
-@lru_cache(maxsize=len(Encoding))
-def _kind(encoding: Encoding) -> tuple[Header, ...]:
-    """Headers of all bodies in a coding."""
-    typed = (b"content-type", JSON_TYPE.encode())
-    if encoding is Encoding.IDENTITY:
-        return (typed,)
-    return typed, (b"content-encoding", encoding.value.encode())
 
 
 @lru_cache(maxsize=64)

@@ -81,12 +81,12 @@ class Finished:
     def entity_headers(self) -> list[Header]:
         """Those that its body has, and a 304 in its place has not."""
         length = (b"content-length", str(len(self.body)).encode())
-        return [length, *_of_kind(self.content_type, self.encoding)]
+        return [length, *of_kind(self.content_type, self.encoding)]
 
 
 @lru_cache(maxsize=64)
-def _of_kind(content_type: str, encoding: Encoding) -> tuple[Header, ...]:
-    """Remembered: kept answers of a kind share them."""
+def of_kind(content_type: str, encoding: Encoding) -> tuple[Header, ...]:
+    """Headers of all bodies of a type in a coding; kept answers share them."""
     typed = ((b"content-type", content_type.encode("latin-1")),) if content_type else ()
     if encoding is Encoding.IDENTITY:
         return typed

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, groupby
-from operator import itemgetter
-from typing import Final, TypeAlias, cast
+from operator import attrgetter
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import orjson
 
@@ -24,10 +24,19 @@ _CELL_BYTES: Final = 50
 """What each takes, texts aside; the tests measure it."""
 
 _Object: TypeAlias = Mapping[str, object]
-_Column: TypeAlias = "tuple[int, _Table, Sequence[bytes | None]]"
-"""The place of a member among all that are in tables, its table, and its text, with its name, in
-each of the objects that have it."""
-_TABLE_OF: Final = itemgetter(1)
+
+
+class _Column(NamedTuple):
+    """A member of all objects of a table. `place`: among all members that are in tables; `texts`:
+    of it, with its name, in each of the objects; None in those that have it not."""
+
+    place: int
+    table: _Table
+    texts: Sequence[bytes | None]
+
+
+_PLACE: Final = attrgetter("place")
+_TABLE: Final = attrgetter("table")
 
 
 class Columns:
@@ -67,10 +76,10 @@ class Columns:
     def joined(self, paths: Iterable[str]) -> bytes | None:
         """What a shape of these paths selects; None unless each of them is written as a column."""
         try:
-            columns = sorted(map(self._written.__getitem__, paths))
+            columns = sorted(map(self._written.__getitem__, paths), key=_PLACE)
         except KeyError:
             return None
-        members = [table.text(list(own)) for table, own in groupby(columns, _TABLE_OF)]
+        members = [table.text(list(own)) for table, own in groupby(columns, _TABLE)]
         return b"{%b}" % b",".join(members)
 
     def _member(self, name: str, below: Tree | None) -> bytes:
@@ -78,9 +87,8 @@ class Columns:
         table = self._tables.get(name)
         if table is None or below is None or any(below.values()):
             return orjson.dumps(selected({name: self._members[name]}, {name: below}))[1:-1]
-        return table.text(
-            sorted([self._column(name, each) for each in below if each in table.form])
-        )
+        columns = [self._column(name, each) for each in below if each in table.form]
+        return table.text(sorted(columns, key=_PLACE))
 
     def _column(self, member: str, name: str) -> _Column:
         path = f"{member}.{name}"
@@ -115,7 +123,7 @@ class _Table:
         """One of its form."""
         begin = orjson.dumps(name) + b":"
         texts = [begin + orjson.dumps(row[name]) if name in row else None for row in self.rows]
-        return self._place + list(self.form).index(name), self, tuple(texts)
+        return _Column(self._place + list(self.form).index(name), self, tuple(texts))
 
     def text(self, columns: Sequence[_Column]) -> bytes:
         """Of each object those of these members that it has, whole. In order of their places."""
@@ -126,7 +134,7 @@ class _Table:
         pieces: list[bytes | None] = [b","] * (width * len(self.rows))
         pieces[::width] = self._leads
         for at, column in zip(range(1, width, 2), columns, strict=True):
-            pieces[at::width] = column[2]
+            pieces[at::width] = column.texts
         pieces.append(self._end)
         try:
             return b"".join(cast("list[bytes]", pieces))
@@ -136,7 +144,7 @@ class _Table:
     def _row_by_row(self, columns: Sequence[_Column]) -> bytes:
         cells = [
             [cell for cell in row if cell]
-            for row in zip(*[each[2] for each in columns], strict=True)
+            for row in zip(*[each.texts for each in columns], strict=True)
         ]
         rows = map(b",".join, cells or [[]] * len(self.rows))
         return b"".join([*chain.from_iterable(zip(self._leads, rows, strict=True)), self._end])

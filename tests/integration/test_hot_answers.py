@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import astuple, replace
 
 import httpx
 import orjson
 import pytest
 from starlette.types import Scope
+from structlog.testing import capture_logs
 
+from bff.edge.counts import Counts
 from bff.edge.gateway import Gateway
-from bff.edge.hot import HotAnswers
+from bff.edge.hot import MOST_NAMES, HotAnswers
+from bff.edge.hot_answer import Hot
+from bff.edge.hot_whole import HotWhole
+from bff.edge.respond import Finished
+from bff.observe.journal import Journal
+from bff.session.documents import Whole
+from bff.shape import DEFAULTS, Shape
 from tests.support.asgi_call import AsgiCall
 from tests.support.gateway import (
     BOOTSTRAP,
@@ -126,6 +135,7 @@ async def test_a_hot_answer_is_that_of_the_usual_way(solo: Stage, target: str, a
 SHAPES = (
     "Profiles.Id,User.Id", "User", "@mobile", "RelatedProfiles.FullName", "Bootstrap", "No.Such",
     "Profiles.FullName,RelatedProfiles.Id,Threads",
+    "User.Id,User.Email,User.FullName,User.Active,RelatedProfiles.Position,RelatedProfiles.Id",
 )  # fmt: skip
 
 
@@ -142,9 +152,9 @@ async def test_another_shape_of_what_is_parsed_is_that_of_the_usual_way(
 ) -> None:
     headers = own(solo.alice, *ASKED[asked])
     await parsed(solo, headers)
-    solo.clock.advance(7.4)
     hot, app = hot_of(solo), gateway(solo)
     for shape in SHAPES:
+        solo.clock.advance(6.4)
         target = f"{BOOTSTRAP}?_shape={shape}"
         app.hot = None
         usual = await call(solo, target, headers)
@@ -167,12 +177,38 @@ async def test_a_shape_that_is_asked_for_again_is_kept(solo: Stage) -> None:
     assert (len(memory), len(memory.names)) == (items, names)
     await call(solo, target, headers)
     assert (len(memory), len(memory.names)) == (items + 1, names + 1)
+    *_, hot = memory.names.values()
+    assert isinstance(hot, Hot)
+    kept = memory.peek(hot.key)
+    assert kept is not None
+    of = {held.expires for held in memory._items.values() if isinstance(held.value, Whole)}
+    assert {hot.setting.expires, kept.expires} <= of
     assert await solo.metric("bff_finished_hits") == 0
     await call(solo, target, headers)
     assert await solo.metric("bff_finished_hits") == 1
     for _ in range(2):
         await call(solo, f"{BOOTSTRAP}?_shape=User.Id,Profiles.Id", headers)
     assert (len(memory), len(memory.names)) == (items + 1, names + 2), "spelled otherwise"
+
+
+async def test_what_is_kept_is_not_made_once_more_for_another_spelling(
+    solo: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are more of them than names are kept: the last of them are asked for in vain."""
+    headers, made = own(solo.alice), []
+    await parsed(solo, headers)
+    finished = HotWhole.finished
+
+    def counted(of: HotWhole, shape: Shape, counts: Counts) -> Finished:
+        made.append(shape.canonical)
+        return finished(of, shape, counts)
+
+    monkeypatch.setattr(HotWhole, "finished", counted)
+    for number in range(MOST_NAMES + 2):
+        target = f"{BOOTSTRAP}?_shape=RelatedProfiles.Id" + ",RelatedProfiles.Id" * number
+        for _ in range(3):
+            assert found(solo, target, headers)
+    assert made == ["RelatedProfiles.Id"]
 
 
 async def test_no_more_are_kept_at_a_time_than_others_can_wait_for(
@@ -197,9 +233,52 @@ async def test_a_shape_beyond_the_limits_is_refused_whatever_was_asked_before(so
     headers = own(solo.alice)
     await parsed(solo, headers)
     for paths, status in ((256, 200), (257, 400)):
-        target = f"{BOOTSTRAP}?_shape=" + ",".join(["Profiles.Id"] * paths)
+        target = f"{BOOTSTRAP}?_shape=" + ",".join(["User.Id"] * paths)
         assert found(solo, target, headers) is (status == 200)
         assert (await call(solo, target, headers)).status == status
+
+
+@pytest.mark.parametrize("held", [b'"another"', b"W/%b", b'"another", %b', b"%b "])
+async def test_what_is_made_is_unmodified_by_its_very_validator_only(
+    solo: Stage, held: bytes
+) -> None:
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    tag = dict((await call(solo, f"{BOOTSTRAP}?_shape=User.Id", headers)).headers)[b"etag"]
+    validator = held.replace(b"%b", tag)
+    spelled = f"{BOOTSTRAP}?_shape=User.Id,User.Id"
+    assert not found(solo, spelled, [*headers, (b"if-none-match", validator)])
+    assert found(solo, spelled, [*headers, (b"if-none-match", tag)])
+
+
+async def test_what_was_replaced_is_not_kept_in_a_shape(solo: Stage) -> None:
+    """Made before, reported after: its replacement may have been read after a write."""
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    memory = hot_of(solo)._memory
+    scope = AsgiCall("GET", BOOTSTRAP.encode(), b"_shape=User.FullName", headers).scope
+    for _ in range(2):
+        assert hot_of(solo).find(scope) is not None
+    key = hot_of(solo)._served[0][0].setting.held
+    whole = memory.peek(key)
+    assert whole is not None
+    assert isinstance(whole.value, Whole)
+    assert memory.put(key, replace(whole, value=replace(whole.value)), memory.ticket())
+    items = len(memory)
+    hot_of(solo).settle()
+    assert len(memory) == items
+
+
+async def test_a_document_that_shapes_are_made_of_is_in_use(solo: Stage) -> None:
+    """Or it would go for want of room before what nobody asked for since."""
+    headers = own(solo.alice)
+    await parsed(solo, headers)
+    memory = hot_of(solo)._memory
+    await call(solo, PROFILES, own(solo.bob))
+    assert found(solo, f"{BOOTSTRAP}?_shape=User.FullName", headers)
+    last = memory.peek(next(reversed(memory._items)))
+    assert last is not None
+    assert isinstance(last.value, Whole)
 
 
 async def test_what_is_made_and_not_reported_yet_is_bounded(
@@ -373,11 +452,12 @@ class Heard:
 
 KEPT = ("@portal",) * 6
 MADE = (
-    "Profiles.Id,RelatedProfiles.Id", "RelatedProfiles.Id,Profiles.Id",
+    "User.Id,RelatedProfiles.Id", "RelatedProfiles.Id,User.Id",
     "Profiles.FullName,RelatedProfiles.Id", "RelatedProfiles.Id,Profiles.FullName", "User,User.Id",
-    "User.Id,User", ",", ",,",
+    "User.Id,User", ",", ",,", "@mobile", DEFAULTS["mobile"],
 )  # fmt: skip
-"""No two alike to the letter, so that each is made."""
+"""No two alike to the letter, so that each is made: the second of them of columns that are joined,
+and the fourth not, since what only some profiles have stands in another place in each."""
 
 
 @pytest.mark.parametrize("shapes", [KEPT, MADE], ids=["kept", "made"])
@@ -386,7 +466,10 @@ async def test_what_is_counted_and_told_is_the_same_either_way(
 ) -> None:
     counted: list[dict[str, float]] = []
     told_of: dict[bool, list[dict[str, object]]] = {True: [], False: []}
+    noted: dict[bool, list[object]] = {True: [], False: []}
     for is_hot in (True, False):
+        journal = Journal()
+        monkeypatch.setattr("bff.observed.Journal", lambda journal=journal: journal)
         async with stage(EMBEDDED) as opened:
             hot = hot_of(opened)
             await warmed(opened, f"{BOOTSTRAP}?_shape=@portal", own(opened.alice))
@@ -395,19 +478,31 @@ async def test_what_is_counted_and_told_is_the_same_either_way(
             gateway(opened).hot = hot if is_hot else None
             hears = Heard(hot.find)
             monkeypatch.setattr(hot, "find", hears)
+            hot.settle()
+            journal.take_shapes()
             tag = b""
             for number, shape in enumerate(shapes):
                 more = ((b"if-none-match", tag),) if number % 2 else ()
                 ident = (b"x-request-id", b"request-number-%d" % number)
                 headers = own(opened.alice, ident, *more)
-                answer = await call(opened, f"{BOOTSTRAP}?_shape={shape}", headers)
+                with capture_logs() as lines:
+                    answer = await call(opened, f"{BOOTSTRAP}?_shape={shape}", headers)
+                    hot.settle()
+                noted[is_hot] += [
+                    [line[name] for name in ("request_id", "status", "bytes", "cache")]
+                    for line in lines
+                    if line["event"] == "request"
+                ]
                 tag = dict(answer.headers)[b"etag"]
                 told_of[is_hot].append(await explained(opened, f"request-number-{number}"))
             counted.append(await series(opened))
             assert hears.answered == len(shapes) * is_hot
+            noted[is_hot] += [astuple(use)[1:] for use in journal.take_shapes()]
     assert counted[0] == counted[1]
     assert [story["status"] for story in told_of[True]] == [200, 304] * (len(shapes) // 2)
     assert told_of[True] == told_of[False]
+    assert len(noted[True]) > len(shapes), "a line of each, and some shapes"
+    assert noted[True] == noted[False]
 
 
 async def series(stage: Stage) -> dict[str, float]:

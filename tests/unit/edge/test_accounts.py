@@ -63,7 +63,8 @@ class Books:
         self.hots = [self._hot(kind) for kind in kinds]
         wholes = {space: self._whole(space) for space in ("one", "other")}
         self.made = [
-            Made(wholes[k.space], b"", k.shape, "", len(k.body), k.encoded, k.spared) for k in kinds
+            Made(wholes[k.space], b"", k.shape, "", len(k.body), k.encoded, k.spared, "")
+            for k in kinds
         ]
 
     def _shaped(self, space: str, shape: str, size: int, left_out: int, uses: int) -> None:

@@ -26,11 +26,12 @@ SHAPES = (
     "Profiles", "Profiles.Id", "Profiles.Name,Profiles.Id", "Profiles.Unknown",
     "Profiles.Name,Profiles.Unknown", "Profiles.Tags.T", "Profiles.Tags", "Shuffled.Name", "Mixed",
     "Mixed.Id", "Shuffled.Name,Shuffled.Id", "Empty.Id", "Nothing.Id", "Nothing", "Total.Id",
-    "Total", "Unknown",
+    "Total", "Unknown", "Profiles.Name,User.Name,Profiles.Id,User.Id",
     "Total,Profiles.Id,User.Id,Unknown.Id,Mixed.Id", "",
 )  # fmt: skip
 JOINED = {
     "User.Id", "User.Name,User.Id", "Profiles.Id", "Profiles.Name,Profiles.Id", "Profiles.Tags",
+    "Profiles.Name,User.Name,Profiles.Id,User.Id",
 }  # fmt: skip
 
 
