@@ -17,9 +17,9 @@ MAX_ACCEPT_ENCODING: Final = 1024
 MIN_BODY: Final = 256
 
 _BROTLI_QUALITY: Final = 5
-_BROTLI_WINDOW: Final = 16
-"""In powers of two. As wide as that brotli has smaller tables, which are filled anew for each body
-and are then where the processor finds them; and it finds as much, in documents with many alike."""
+_BROTLI_WINDOWS: Final = (16, 22)
+"""In powers of two: of bodies that fit into the first, and of others. With the first brotli has
+smaller tables, which are filled anew for each body, and are then where the processor finds them."""
 _ZSTD_LEVEL: Final = 6
 _GZIP_LEVEL: Final = 6
 
@@ -73,7 +73,8 @@ def compress(body: bytes, encoding: Encoding) -> bytes:
         case Encoding.IDENTITY:
             return body
         case Encoding.BR:
-            compressed: bytes = brotli.compress(body, quality=_BROTLI_QUALITY, lgwin=_BROTLI_WINDOW)
+            window = _BROTLI_WINDOWS[len(body) > 2**16]
+            compressed: bytes = brotli.compress(body, quality=_BROTLI_QUALITY, lgwin=window)
             return compressed
         case Encoding.ZSTD:
             # One compressor per call: they must not be shared between threads.

@@ -13,6 +13,9 @@ from bff.nexudus.places import Place
 
 AHEAD: Final = 3
 """Head, body and end of a small answer: its exchange ends without waiting for the reader."""
+TURN: Final = 64
+"""Pieces of one answer, before whatever else there is to do has its turn: to read what has arrived
+waits for nothing, and it may be cut as small as one likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +76,20 @@ class Parcel:
         self._most = most
         self._head: Head | None = None
         self._body = bytearray()
+        self._pieces = 0
         self._ended: asyncio.Future[BffError | End] = asyncio.get_running_loop().create_future()
 
     async def put(self, event: Event) -> None:
-        """What comes next; waits for nobody."""
+        """What comes next; waits for nobody, but lets everybody have a turn."""
         if isinstance(event, Head):
             self._head = event
-        elif not isinstance(event, bytes):
+        elif isinstance(event, bytes):
+            self._take(event)
+            self._pieces += 1
+            if self._pieces % TURN == 0:
+                await asyncio.sleep(0)
+        else:
             self._end(event)
-        elif len(self._body) <= self._most:
-            self._body += event
-            if len(self._body) > self._most:
-                self._end(UnusableAnswer(f"Nexudus' answer is longer than {self._most} bytes"))
 
     def end_with(self, error: BffError) -> None:
         """Instead of what was put."""
@@ -101,6 +106,12 @@ class Parcel:
             raise ended
         assert self._head is not None
         return self._head, bytes(self._body)
+
+    def _take(self, piece: bytes) -> None:
+        if len(self._body) <= self._most:
+            self._body += piece
+            if len(self._body) > self._most:
+                self._end(UnusableAnswer(f"Nexudus' answer is longer than {self._most} bytes"))
 
     def _end(self, event: BffError | End) -> None:
         if not self._ended.done():

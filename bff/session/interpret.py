@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -49,7 +49,7 @@ class Good:
     """
 
     entry: Entry
-    document: object
+    document: object = field(repr=False)
     storable: bool
 
 

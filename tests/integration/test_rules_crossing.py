@@ -12,7 +12,8 @@ import pytest
 from bff.cache.connect import connect
 from bff.sandbox.effects import SetCookie, Status
 from bff.session.newcomers import IN_A_ROW
-from tests.support.gateway import BOOTSTRAP, PROFILES, Stage, related, stage, until
+from tests.support.gateway import BOOTSTRAP, PROFILES, SECRET, Stage, related, stage, until
+from tests.support.redis_server import RedisServer
 
 OF_ALICE = related(101)
 FLEET = 4
@@ -195,6 +196,80 @@ async def test_a_session_that_was_taken_for_new_is_found_and_the_next_is_looked_
     before = await commands(fleet)
     await fleet.get(BOOTSTRAP, later, via=0)
     assert (await commands(fleet))["load"] - before["load"] == 1
+
+
+async def test_a_known_session_whose_list_is_too_old_is_none_that_begins(fleet: Stage) -> None:
+    for _ in range(IN_A_ROW + 1):
+        answer = await fleet.get(BOOTSTRAP, fleet.alice)
+        assert "fwd=uri-miss" in answer.headers["cache-status"]
+        fleet.clock.advance(400)
+    before = await commands(fleet)
+    await fleet.get(BOOTSTRAP, fleet.bob)
+    assert (await commands(fleet))["load"] - before["load"] == 1, "it is looked for"
+
+
+async def test_a_hint_is_followed_at_once_among_sessions_that_begin(fleet: Stage) -> None:
+    await begun(fleet, 0)
+    of_bob = fleet.bob.coworker_id
+    fleet.tenant.hold(PROFILES, at="request", count=1)
+    fleet.tenant.hold(related(of_bob), at="request", count=1)
+    asking = fleet.later(f"{BOOTSTRAP}?coworkerId={of_bob}", fleet.tenant.another(fleet.bob))
+    await fleet.tenant.held(2)
+    fleet.tenant.release()
+    assert fleet.bob.canary in (await asking).text
+
+
+async def strangers(stage: Stage) -> float:
+    """Calls that were made for tokens of which nothing was known."""
+    return await stage.metric("bff_budget_wait_seconds_count", "stranger")
+
+
+async def test_only_the_list_of_a_session_that_begins_is_fetched_as_a_strangers(
+    fleet: Stage,
+) -> None:
+    await begun(fleet, 0)
+    before, calls = await strangers(fleet), fleet.tenant.arrivals()
+    answer = await fleet.get(BOOTSTRAP, fleet.tenant.another(fleet.bob))
+    assert fleet.bob.canary in answer.text
+    assert fleet.tenant.arrivals() == calls + 2, "nobody's related list of his was here"
+    assert await strangers(fleet) == before + 1
+
+
+async def test_whose_proof_is_stored_is_no_stranger_in_another_language(fleet: Stage) -> None:
+    await begun(fleet, 0)
+    member = fleet.tenant.another(fleet.alice)
+    await fleet.get(BOOTSTRAP, member, via=1)
+    before, calls = await strangers(fleet), fleet.tenant.arrivals(PROFILES)
+    answer = await fleet.get(BOOTSTRAP, member, headers={"accept-language": "fr"})
+    assert answer.status_code == 200
+    assert fleet.tenant.arrivals(PROFILES) == calls + 1
+    assert await strangers(fleet) == before
+
+
+async def test_a_session_that_was_stored_under_an_older_secret_is_not_taken_for_new(
+    fleet: Stage,
+) -> None:
+    member, both = fleet.tenant.another(fleet.alice), f"{'n' * 40},{SECRET}"
+    await fleet.get(BOOTSTRAP, member)
+    async with stage(fleet.redis_url, env={"BFF_SECRET": both}, beside=fleet) as newer:
+        await begun(newer, 0)
+        calls = fleet.tenant.arrivals()
+        answer = await newer.get(BOOTSTRAP, member)
+        assert answer.headers["cache-status"].startswith("bff; hit")
+        assert fleet.tenant.arrivals() == calls
+
+
+async def test_pitfall_23_a_full_redis_says_who_leads_without_a_look_too(
+    own_redis: RedisServer,
+) -> None:
+    async with stage(own_redis.url) as opened:
+        await begun(opened, 0)
+        own_redis.config("maxmemory", "1")
+        before = await commands(opened)
+        answer = await opened.get(BOOTSTRAP, opened.tenant.another(opened.alice))
+        assert answer.status_code == 200
+        assert (await commands(opened))["load"] == before["load"]
+        assert await opened.metric("bff_store_errors", "run") == 0
 
 
 async def test_pitfall_21_a_session_that_is_taken_for_new_everywhere_is_one_call(

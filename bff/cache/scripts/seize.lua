@@ -9,6 +9,7 @@ for i = 4, #KEYS do
   if redis.call('HEXISTS', KEYS[i], ARGV[i]) == 1 then return {} end
 end
 local stamp = string.format('%.0f', tonumber(last) + 1)
+redis.call('DEL', KEYS[1])  -- a server that is full lets it pass, and then what follows
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'stamp', stamp, 'urgent', '1', 'inbox', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return { stamp }

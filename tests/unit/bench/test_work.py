@@ -17,7 +17,7 @@ AT_MOST = {
     "negotiation": 3,
     "conditional: validator": 14,
     "conditional: If-None-Match": 8,
-    "compression: br": 6,
+    "compression: br": 7,
     "keys: digest of a token": 20,
     "keys: names in Redis": 18,
     "codec: seal": 21,

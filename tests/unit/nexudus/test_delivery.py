@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.errors import UnusableAnswer, UpstreamDown, UpstreamError
-from bff.nexudus.delivery import AHEAD, End, Head, Parcel, Pieces
+from bff.nexudus.delivery import AHEAD, TURN, End, Head, Parcel, Pieces
 from bff.nexudus.places import Party, Places
 from tests.support.fake_clock import FakeClock
 
@@ -87,6 +87,32 @@ async def test_a_reader_that_left_disturbs_nobody_who_goes_on() -> None:
     await parcel.put(HEAD)
     await parcel.put(End.END)
     parcel.end_with(UpstreamDown("nobody hears it"))
+
+
+async def test_what_nobody_reads_any_more_takes_no_room() -> None:
+    parcel = Parcel(9)
+    for event in (HEAD, b"abc"):
+        await parcel.put(event)
+    parcel.discard()
+    await parcel.put(End.END)
+    assert await parcel.opened() == (HEAD, b"")
+
+
+@pytest.mark.parametrize("most", [10 * TURN, 1])
+async def test_an_answer_in_many_pieces_keeps_nobody_else_waiting_for_its_end(most: int) -> None:
+    parcel, turns = Parcel(most), 0
+
+    async def another() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(another())
+    for _ in range(10 * TURN):
+        await parcel.put(b"x")
+    beside.cancel()
+    assert turns == 10
 
 
 async def test_pieces_wait_for_their_reader_and_give_way_to_an_error() -> None:

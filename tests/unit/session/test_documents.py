@@ -268,14 +268,16 @@ async def test_a_whole_is_read_again_as_from_this_process_and_no_longer_than_its
 ) -> None:
     documents, caller, now = documents_of(session), session.caller(), session.time.now
     fetched = replace(
-        read({"a": 1}), outcome=Outcome.MISS, tier=Tier.UPSTREAM, upstream_s=0.1, expires=now + 9
-    )
+        read({"a": 1}), outcome=Outcome.MISS, tier=Tier.UPSTREAM, upstream_s=0.1, expires=now + 9,
+        document={"a": 1},
+    )  # fmt: skip
     for _ in range(2):
         documents.keep(caller, (), {"a": 1}, b'{"a":1}', (fetched,), documents.begin())
     kept = documents.recall(caller, ())
     assert kept is not None
     again = replace(fetched, outcome=Outcome.HIT, tier=Tier.L1, upstream_s=None)
     assert (kept.readings, kept.size) == ((again,), 7)
+    assert kept.readings[0].document is None, "what it was parsed to is in the columns"
     held = session.process.memory.peek(kept.key)
     assert held is not None
     assert held.cost == weight(b'{"a":1}') + kept.columns.weight(7) + len(fetched.entry.body)

@@ -61,6 +61,7 @@ def test_the_callers_own_token_stands_in_its_place(more: dict[str, object], own:
     assert found.entry.body_for(own) == orjson.dumps(expected), "and nothing else moved"
     assert orjson.dumps(found.document) == found.entry.body_for(TOKEN), "for its first reader too"
     assert b"of-nexudus" not in found.entry.body
+    assert TOKEN not in repr(found)
 
 
 @given(values)

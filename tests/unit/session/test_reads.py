@@ -72,6 +72,20 @@ async def test_who_joins_a_refresh_makes_it_urgent(session: Session) -> None:
     assert len(session.nexudus.asked) == 2
 
 
+async def test_what_a_call_was_parsed_to_is_given_to_whom_it_was_made_for_alone(
+    session: Session,
+) -> None:
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    asking = [asyncio.create_task(profiles(session)) for _ in range(2)]
+    await held(session, 1)
+    session.nexudus.held[PROFILES.path].set()
+    first, other = [await each for each in asking]
+    assert (first.outcome, other.outcome) == (Outcome.MISS, Outcome.COALESCED)
+    assert first.document is not None
+    assert other.document is None
+    assert session.reads.documents.opened(session.caller().principal, other)[0] == first.document
+
+
 async def test_no_more_refreshes_than_allowed_run_at_a_time(session: Session) -> None:
     tokens = ("alice", "bob", "carol", "dave")
     for token in tokens:
