@@ -81,7 +81,8 @@ class Documents:
         """The body of a 200 as its caller sees it, parsed, and its text."""
         entry, token = reading.entry, principal.token
         text = entry.body_for(token)
-        parsed = self._parsed(principal.space, entry)
+        # The very entry of what is stored nowhere is never found again.
+        parsed = self._parsed(principal.space, entry) if reading.stored else None
         if parsed is None:
             return orjson.loads(text) if reading.document is None else reading.document, text
         if entry.secret_at is None:

@@ -23,6 +23,7 @@ from bff.session.judging import judged
 from bff.session.landing import Landings
 from bff.session.principal import Principal
 from bff.session.reading import Ask, Caller
+from bff.session.unkept import suits
 from bff.shape import Shape
 
 
@@ -70,6 +71,12 @@ _AGED: Final[Mapping[Verdict, str]] = MappingProxyType(
         Verdict.LAPSED: "and is too old to be shown unless Nexudus fails",
         Verdict.DEAD: "which is past every window",
     }
+)
+
+
+_UNKEPT: Final = (
+    "Redis is away and its channel silent, so nothing can be kept: one call under the caller's own "
+    "token, for that token alone, which needs no proof"
 )
 
 
@@ -207,8 +214,14 @@ class Examiner:
         [proof] = await self._look(Ask(caller, PROFILES, ""), wants.proof_of(caller.principal))
         found = proof.sight.found
         proven = found is not None and not found.stands_in and proof.verdict is Verdict.FRESH
-        before = () if proven else (await self.profiles(caller, stale_ok=False),)
-        return (*before, await self._part(caller, RELATED, str(coworker_id)))
+        part = await self._part(caller, RELATED, str(coworker_id))
+        if proven:
+            return (part,)
+        ask = Ask(caller, RELATED, str(coworker_id))
+        if suits(ask, self.inspector.cache, self._landings, self._flights):
+            plan = Plan.FETCH if found is None or part.found is None else Plan.FALL_BACK
+            return (replace(part, plan=plan, rule=Rule.REDIS, why=_UNKEPT),)
+        return (await self.profiles(caller, stale_ok=False), part)
 
     async def _part(self, caller: Caller, part: Resource, ident: str) -> Examined:
         ask = Ask(caller, part, ident)

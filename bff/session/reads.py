@@ -87,7 +87,7 @@ class Reads:
         # is noticed. Here nothing else asks Nexudus about the token.
         ask = Ask(caller, RELATED, str(coworker_id))
         known = await self.lookup.accepted(caller.principal)
-        if known is None and self._unkept.nothing_else_helps:
+        if known is None and self._unkept.suits(ask):
             return await self._observed(ask, self._unkept.read(ask))
         if known is None:
             listed = await self.profiles(caller, stale_ok=False, reason=Reason.PROOF)

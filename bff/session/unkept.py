@@ -26,6 +26,14 @@ ALONE = "unkept"
 """Tells its flights from those whose results are kept."""
 
 
+def suits(ask: Ask, cache: TieredCache, landings: Landings, flights: Flights) -> bool:
+    """Whether a list is read like this where its token has no fresh proof: nobody finds later what
+    is fetched now, and the proof is not on its way already, perhaps for the caller's session."""
+    if cache.bus is None or cache.bus.trusted or cache.store.available:
+        return False
+    return not flights.is_under_way(landings.want(Ask(ask.caller, PROFILES, "")).key)
+
+
 class Unkept:
     """Of one process. One token's reads of one document share a call; other tokens never join."""
 
@@ -37,11 +45,9 @@ class Unkept:
         self._landings = landings
         self._flights = flights
 
-    @property
-    def nothing_else_helps(self) -> bool:
-        """Whether nothing could be kept: neither for others, nor for this token's next read."""
-        bus = self._cache.bus
-        return bus is not None and not bus.trusted and not self._cache.store.available
+    def suits(self, ask: Ask) -> bool:
+        """Whether a list is read like this if its token has no fresh proof."""
+        return suits(ask, self._cache, self._landings, self._flights)
 
     async def read(self, ask: Ask) -> Reading | Refusal:
         """Ask Nexudus; if it fails, what stood here before, of a token that it once accepted.
@@ -70,7 +76,9 @@ class Unkept:
 
     async def _landed(self, ask: Ask) -> tuple[Landing, bool]:
         now, until = self._landings.clock.monotonic(), ask.caller.until
-        urgency, course = Urgency(Priority.FORWARDED, until or now), Course()
+        # Calls that are passed through go by the beginning of their request, and so does this.
+        began = now if ask.caller.began is None else ask.caller.began
+        urgency, course = Urgency(Priority.FORWARDED, began), Course()
         own = wants.own_of(ask)
         try:
             async with asyncio.timeout(None if until is None else max(0.0, until - now)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from random import Random
 
 import pytest
 
@@ -17,18 +18,27 @@ from tests.support.manual_time import ManualTime
 LIMITS = (Limit(1, 0.1), Limit(60, 20.0))
 LATENCY_S = 0.02
 BEFORE_S, COUNTED_S = 100.0, 160.0
+LONG_AGO = 0.0
+"""What has been learnt is told as if no time had passed since."""
 
 
-def played(processes: int, assumed: int, limits: tuple[Limit, ...]) -> tuple[list[int], int, Book]:
+def played(
+    processes: int,
+    assumed: int,
+    limits: tuple[Limit, ...],
+    varies_s: float = 0.0,
+    asked: tuple[Limit, ...] = (),
+) -> tuple[list[int], int, Book]:
     """Calls that each got through in the counted time, with somebody waiting at each all along;
-    how many were refused; and one of the books."""
+    how many were refused; and one of the books. `asked` by Nexudus, unless it keeps to `limits`;
+    the way there takes longer by `varies_s` in the mean."""
     windows = tuple(Window(limit, False, 0.015) for limit in limits)
     books = [
         Book(windows, Shares(0.9, 0.5, 0.5), Peers(f"p{i}", assumed)) for i in range(processes)
     ]
-    time = ManualTime()
-    asked = tuple(throttle.Limit(limit.calls, limit.window_s) for limit in limits)
-    nexudus = throttle.Throttle(time, enabled=True, limits=asked)
+    time, chance = ManualTime(), Random(1)
+    kept = tuple(throttle.Limit(limit.calls, limit.window_s) for limit in asked or limits)
+    nexudus = throttle.Throttle(time, enabled=True, limits=kept)
     through, refused, end = [0] * processes, 0, time.now + BEFORE_S + COUNTED_S
     due: list[tuple[float, int, int, Grant | None]] = []
     for number in range(processes):
@@ -43,7 +53,8 @@ def played(processes: int, assumed: int, limits: tuple[Limit, ...]) -> tuple[lis
             heappush(due, (time.now + again_s, order, number, None))
             if verdict.granted:
                 verdict.grant.sent(time.now)
-                arrives = time.now + LATENCY_S + order % 5 * 0.002
+                late_s = chance.expovariate(1 / varies_s) if varies_s else order % 5 * 0.002
+                arrives = time.now + LATENCY_S + late_s
                 heappush(due, (arrives, order + 1, number, verdict.grant))
                 order += 1
             continue
@@ -65,7 +76,21 @@ def test_they_find_out_what_the_others_leave_and_share_it(
     assert sum(through) >= least * LIMITS[1].calls * COUNTED_S / LIMITS[1].window_s
     assert refused <= 0.08 * sum(through)
     assert max(through) <= 3 * min(through)
-    assert book.strictness.factor == book.strictness.stretch == 1.0
+    told = book.tell(LONG_AGO)
+    assert book.strictness.factor == told.factor == told.stretch == 1.0
+
+
+def test_calls_that_meet_on_their_way_do_not_cost_what_the_window_has() -> None:
+    through, refused, _ = played(4, 4, LIMITS, varies_s=0.04)
+    assert sum(through) >= 0.6 * LIMITS[1].calls * COUNTED_S / LIMITS[1].window_s
+    assert refused <= 0.15 * sum(through)
+
+
+def test_a_spacing_that_is_not_documented_is_found_out() -> None:
+    through, refused, book = played(1, 4, LIMITS, asked=(Limit(1, 1.0), LIMITS[1]))
+    assert sum(through) >= 0.25 * COUNTED_S
+    assert refused <= 0.1 * sum(through)
+    assert book.strictness.stretch > 1.0 == book.tell(LONG_AGO).stretch
 
 
 def test_what_is_used_up_for_long_is_asked_for_seldom() -> None:

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Final
 
 from bff.nexudus.budget.contract import Grant, Priority
-from bff.nexudus.budget.ledger import Account, Heard, Report, Told
+from bff.nexudus.budget.ledger import Account, Heard, Told
 from bff.nexudus.budget.ledger_clock import LedgerClock
 from bff.nexudus.budget.peers import Peers
 from bff.nexudus.budget.reports import Reports
@@ -18,11 +18,11 @@ from bff.nexudus.budget.tallies import Tallies
 from bff.nexudus.budget.trial import pacing
 from bff.nexudus.budget.verdict import Verdict
 from bff.nexudus.budget.windows import (
-    HOLD_S,
     SENDS_WITHIN_S,
     Shares,
     Tally,
     Window,
+    applying,
     wait_s,
 )
 
@@ -76,6 +76,19 @@ class Book:
         granted, seeds = self._tallies.has_untold, self._seeds_for != ""
         return self._unsaid or seeds or granted or self._reports.make_room
 
+    @property
+    def _guesses(self) -> bool:
+        return bool(self.windows) and self._peers.guesses
+
+    @property
+    def _learnt(self) -> Strictness:
+        """What others are to hear: not how far apart calls are for fear of the unheard."""
+        return Strictness(self.strictness.paused_until) if self._guesses else self.strictness
+
+    def paused_s(self, now: float) -> float:
+        """Seconds for which this process makes no call at all."""
+        return max(self.strictness.paused_s(now), self._peers.held_s(now))
+
     def used(self, now: float) -> list[int]:
         """How many calls count, by window."""
         return [self._counting(index, now).used for index in range(len(self.windows))]
@@ -84,13 +97,16 @@ class Book:
         """Nexudus refused a call."""
         before, self._unsaid = self.strictness, True
         refusal = refusal_of(grant, retry_after_s, self.windows, self.used(now), before, now)
-        if not (self.windows and self._peers.guesses):
+        if not self._guesses and not (self.windows and refusal.sent_at < self._followed_from):
             self.strictness = before.refused(now, refusal)
             return
-        # It says how much others take, and not that Nexudus is stricter than documented.
-        self.strictness = before.paused(now, retry_after_s)
+        # It says how much others take, or how near their calls come, and not what Nexudus allows.
+        used_up = self._is_used_up(applying(self.windows, grant.write))
+        refusal = replace(refusal, used=0.0, close=refusal.close or not used_up)
+        slower = before.refused(now, refusal)
         if refusal.sent_at >= before.paused_until:
-            self._peers = self._peers.refused(now, retry_after_s)
+            self._peers = self._peers.refused(now, refusal, too_much=used_up)
+        self.strictness = replace(slower, factor=before.factor_at(now))
 
     # telling and hearing
 
@@ -98,7 +114,7 @@ class Book:
         """What goes into the next question; `untell` takes it back if that failed."""
         self._trim(now)
         seeds = self._seeds_for != ""
-        strictness = self.strictness if self._unsaid or seeds else Strictness()
+        strictness = self._learnt if self._unsaid or seeds else Strictness()
         told = Told(
             away_s=0.0 if self._lost_at is None else now - self._lost_at,
             epoch=self._epoch,
@@ -137,7 +153,7 @@ class Book:
         seen = Strictness(until, heard.factor, heard.stretch, max(now, until))
         first, seeded = self._epoch == "", told.seeds_for == heard.epoch
         lost = heard.epoch != self._epoch and not first and not seeded
-        self.strictness = self.strictness.strictest(seen, now) if self._unsaid or lost else seen
+        self.strictness = self._learnt.strictest(seen, now) if self._unsaid or lost else seen
         self._settled_at = now + heard.settling_s
         for index, account in enumerate(told.accounts):
             self._told[index] += account.granted.used
@@ -178,33 +194,20 @@ class Book:
 
     def granted(self, heard: Heard, write: bool, priority: Priority) -> Grant:
         """What the ledger gave; what becomes of it is told with the next question."""
-        until = heard.asked_at + HOLD_S
-        self.strangers.count(priority, write, until)
-        epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
+        return self._reports.granted(heard, write, priority, self.strangers)
 
-        def sent(now: float) -> None:
-            self._reports.add(Report(epoch, held_ms, write, now))
-
-        grant = Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
-        if priority is Priority.STRANGER:
-
-            def accepted(now: float) -> None:
-                self.strangers.accepted(write, until)
-                self._reports.add(Report(epoch, held_ms, write, now, accepted=True))
-
-            grant.on_accepted = accepted
-        return grant
-
-    def _granted_alone(self, applying: list[int], write: bool, until: float, now: float) -> Grant:
-        self._peers = self._peers.granted(used_up=any(map(self._is_used_up, applying)))
-        for index in applying:
+    def _granted_alone(self, indices: list[int], write: bool, until: float, now: float) -> Grant:
+        self._peers = self._peers.granted(until, used_up=self._is_used_up(indices))
+        for index in indices:
             self._tallies.grant(index, until)
 
         def sent(now: float) -> None:
-            for index in applying:
+            for index in indices:
                 self._tallies.sent(index, until, now)
 
-        gap_s = now - self._granted_at if self.processes == 1 else 0.0
+        # Of whom it has not heard are taken to call as often as it does.
+        known = self.processes == 1 or self._guesses
+        gap_s = (now - self._granted_at) / self.processes if known else 0.0
         self._granted_at = now
         return Grant(until, write, gap_s, sent)
 
@@ -213,14 +216,14 @@ class Book:
         self._trim(now)
         # Whether of writes only, of those of no greater share only, of strangers only.
         everybody = (False, False, False)
-        waits = [(self._held_s(now), everybody)]
+        waits = [(self.paused_s(now), everybody)]
         if self.windows and self.processes > 1 and now >= self._settled_at - QUIET_S:
             waits.append((self._settled_at - now, everybody))
         factor = self.strictness.factor_at(now)
-        applying = [i for i, window in enumerate(self.windows) if write or not window.writes_only]
+        indices = applying(self.windows, write)
         ledger_now = self._clock.at(now)
         shared_now = wall if ledger_now is None else ledger_now
-        for index in applying:
+        for index in indices:
             own_s = self._own_wait_s(index, priority, now, shared_now)
             least_s = self._own_wait_s(index, Priority.INTERACTIVE, now, shared_now)
             writes_only = self.windows[index].writes_only
@@ -237,12 +240,12 @@ class Book:
         if self.processes > 1:
             left_s += [
                 self._peers.turns(self.windows[index]).left_s(shared_now)
-                for index in applying
+                for index in indices
                 if self._takes_turns(index, priority, now)
             ]
         until = now + min(left_s)
         self.strangers.count(priority, write, until)
-        grant = self._granted_alone(applying, write, until, now)
+        grant = self._granted_alone(indices, write, until, now)
         if priority is Priority.STRANGER:
             grant.on_accepted = lambda _: self.strangers.accepted(write, until)
         return Verdict(True, grant=grant)
@@ -257,7 +260,7 @@ class Book:
         unheard_s: float = UNHEARD_S,
     ) -> float:
         """A call waits no less, with so many (calls, writes among them) going first."""
-        waits = [self._held_s(now)]
+        waits = [self.paused_s(now)]
         factor, stretch = self.strictness.factor_at(now), self.strictness.stretch_at(now)
         followed_s = now - self._followed_from
         for index, window in enumerate(self.windows):
@@ -297,15 +300,15 @@ class Book:
             wait = max(wait, last + processes * window.limit.window_s * stretch - now)
         return wait + self._peers.turns(window).wait_s(shared_now + wait)
 
-    def _held_s(self, now: float) -> float:
-        return max(self.strictness.paused_s(now), self._peers.held_s(now))
-
     def _part_of(self, index: int, calls: int) -> int:
         return self._peers.part_of(calls, paces=index in self._pacing)
 
-    def _is_used_up(self, index: int) -> bool:
-        part = self._part_of(index, self.windows[index].limit.calls)
-        return index in self._pacing and self._tallies.own[index].used + 1 >= WELL_USED * part
+    def _is_used_up(self, indices: list[int]) -> bool:
+        return any(
+            self._tallies.own[i].used + 1
+            >= WELL_USED * self._part_of(i, self.windows[i].limit.calls)
+            for i in self._pacing.intersection(indices)
+        )
 
     def _level(self, index: int, priority: Priority, now: float) -> int:
         """Up to which use its calls go. Strangers stop where their share ends only once so many of

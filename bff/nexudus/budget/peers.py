@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
+from bff.nexudus.budget.strictness import Refusal
 from bff.nexudus.budget.trial import Trial
 from bff.nexudus.budget.windows import Turns, Window
 
@@ -43,13 +44,15 @@ class Peers:
         """How far that is."""
         return self.trial or Trial.among(self.unheard)
 
-    def granted(self, *, used_up: bool) -> Peers:
-        """This process made a call; `used_up`: hardly any are left of its part."""
-        return replace(self, trial=self.tried.granted(used_up=used_up)) if self.guesses else self
+    def granted(self, until: float, *, used_up: bool) -> Peers:
+        """This process makes a call by `until`; `used_up`: hardly any are left of its part."""
+        if not self.guesses:
+            return self
+        return replace(self, trial=self.tried.granted(until, used_up=used_up))
 
-    def refused(self, now: float, asked_s: float) -> Peers:
-        """It was refused one, and asked to pause; `now`: monotonic seconds."""
-        return replace(self, trial=self.tried.refused(now, asked_s))
+    def refused(self, now: float, refusal: Refusal, *, too_much: bool) -> Peers:
+        """It was refused one, perhaps not for the spacing; `now`: monotonic seconds."""
+        return replace(self, trial=self.tried.refused(now, refusal, too_much=too_much))
 
     def held_s(self, now: float) -> float:
         """Seconds for which it makes no call, as too many were refused."""

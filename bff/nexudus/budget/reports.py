@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from bff.nexudus.budget.ledger import Report
+from bff.nexudus.budget.contract import Grant, Priority
+from bff.nexudus.budget.ledger import Heard, Report
+from bff.nexudus.budget.strangers import Strangers
+from bff.nexudus.budget.windows import HOLD_S, SENDS_WITHIN_S
 
 MOST: Final = 128
 """Kept while the ledger is away; of older calls it goes by what it knows."""
@@ -20,6 +23,25 @@ class Reports:
     def make_room(self) -> bool:
         """Whether somebody may wait for one of them: a sent call is reported at once anyhow."""
         return any(report.accepted for report in self._due)
+
+    def granted(self, heard: Heard, write: bool, priority: Priority, strangers: Strangers) -> Grant:
+        """What the ledger gave: what becomes of it will be told."""
+        until = heard.asked_at + HOLD_S
+        strangers.count(priority, write, until)
+        epoch, held_ms = heard.epoch, round((heard.now_s + HOLD_S) * 1000)
+
+        def sent(now: float) -> None:
+            self.add(Report(epoch, held_ms, write, now))
+
+        grant = Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
+        if priority is Priority.STRANGER:
+
+            def accepted(now: float) -> None:
+                strangers.accepted(write, until)
+                self.add(Report(epoch, held_ms, write, now, accepted=True))
+
+            grant.on_accepted = accepted
+        return grant
 
     def add(self, report: Report) -> None:
         """To be told with the next question."""

@@ -87,14 +87,14 @@ class SpaceBudget:
     async def throttled(self, retry_after_s: float, grant: Grant) -> None:
         """Nexudus refused a call: known here at once, to the others with their next question."""
         now = self._clock.monotonic()
-        paused = self.book.strictness.paused_s(now) > 0
+        paused = self.book.paused_s(now) > 0
         self.book.refused(now, retry_after_s, grant)
         if not paused:
             strictness = self.book.strictness
             log.warning(
                 "space_paused",
                 space=self.space,
-                seconds=round(strictness.paused_s(now), 3),
+                seconds=round(self.book.paused_s(now), 3),
                 factor=round(strictness.factor, 3),
                 stretch=round(strictness.stretch, 3),
             )
@@ -106,7 +106,7 @@ class SpaceBudget:
         """Paused, or a window with less than a fifth left of what is allowed at the moment."""
         now = self._clock.monotonic()
         factor = self.book.strictness.factor_at(now)
-        if self.book.strictness.paused_s(now):
+        if self.book.paused_s(now):
             return True
         return any(
             not window.spaced and used > (1 - SHORT) * window.allows(factor=factor)
@@ -118,7 +118,7 @@ class SpaceBudget:
         now = self._clock.monotonic()
         return Standing(
             windows=spendings(self.book, now),
-            paused_s=self.book.strictness.paused_s(now),
+            paused_s=self.book.paused_s(now),
             factor=self.book.strictness.factor_at(now),
             stretch=self.book.strictness.stretch_at(now),
             shared=self.book.shared,
@@ -152,7 +152,7 @@ class SpaceBudget:
     def _may_go_unasked(self, now: float) -> bool:
         """Without accounting a pause is all that counts, and it was looked for just now."""
         fresh = now - self.book.heard_at < UNACCOUNTED_S
-        unpaused = not self.book.strictness.paused_s(now)
+        unpaused = not self.book.paused_s(now)
         return not self.book.windows and fresh and unpaused
 
     def _serves(self) -> bool:
@@ -224,7 +224,7 @@ class SpaceBudget:
 
     def _turn_away(self, now: float) -> None:
         """Those whose time is up, or will be before calls go on."""
-        paused_until = now + self.book.strictness.paused_s(now)
+        paused_until = now + self.book.paused_s(now)
         soonest = {k: max(paused_until, now + self._denials.wait_s(*k, now)) for k in KINDS}
         for caller in self._waiting:
             if caller.deadline <= now or caller.deadline < soonest[caller.counted, caller.write]:
@@ -244,7 +244,7 @@ class SpaceBudget:
         ahead = self._ahead(Urgency(priority))
         queue_s = self.book.least_wait_s(priority, write, ahead, now, unheard_s=0.0)
         wait_s = max(queue_s, self._denials.wait_s(priority, write, now))
-        return overloaded(PAUSED if self.book.strictness.paused_s(now) else SPENT, wait_s)
+        return overloaded(PAUSED if self.book.paused_s(now) else SPENT, wait_s)
 
     # the agent
 

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.windows import HOLD_S, Tally, Window
+from bff.nexudus.budget.windows import HOLD_S, Tally, Window, applying
 
 ANSWERED_S: Final = 2.0
 """Within this time most calls are answered; while one is so young, room may be made any moment."""
@@ -32,14 +32,14 @@ class Strangers:
         if priority is not Priority.STRANGER:
             return
         self._latest = until
-        for index in self._applying(write):
+        for index in applying(self._windows, write):
             window = self._windows[index]
             granted = self._granted[index].at(until - HOLD_S, window.keep_s())
             self._granted[index] = granted.plus(window.end(until), 1)
 
     def accepted(self, write: bool, until: float) -> None:
         """The token of a call that was counted turned out to be known to Nexudus."""
-        for index in self._applying(write):
+        for index in applying(self._windows, write):
             end = self._windows[index].end(until)
             self._granted[index] = self._granted[index].minus_one(end)
 
@@ -59,6 +59,3 @@ class Strangers:
     def hoped_s(self, wait_s: float, now: float) -> float:
         """Not so long while a call is on its way: it may be accepted any moment, and make room."""
         return min(wait_s, AGAIN_S) if now < self._latest + ANSWERED_S else wait_s
-
-    def _applying(self, write: bool) -> list[int]:
-        return [i for i, window in enumerate(self._windows) if write or not window.writes_only]

@@ -9,6 +9,7 @@ has no buckets.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -130,6 +131,11 @@ class Tally:
             if leaving <= 0:
                 return max(0.0, end + keep_s - now)
         return math.inf
+
+
+def applying(windows: Sequence[Window], write: bool) -> list[int]:
+    """Which of them count a call, by index."""
+    return [i for i, window in enumerate(windows) if write or not window.writes_only]
 
 
 def wait_s(

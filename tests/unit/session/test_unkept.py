@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from bff.cache.bus import LocalBus
+from bff.cache.envelope import Sealer
+from bff.cache.inspection import Inspector
+from bff.cache.secrets import Keyring
 from bff.cache.tiered import Tier
 from bff.errors import Overloaded, StoreUnavailable, UpstreamDown, UpstreamTimeout
 from bff.nexudus.budget.contract import Priority
-from bff.resources import PROFILES
+from bff.resources import PROFILES, RELATED
+from bff.session.bootstrap import Bootstrap
+from bff.session.examine import Examiner, Plan, Rule
 from bff.session.interpret import Refusal
 from bff.session.reading import Outcome, Reading
-from tests.support.cache_process import until
+from bff.shape import parse
+from tests.support.cache_process import SECRET, until
 from tests.unit.session.conftest import OF_ALICE, Session, answered
 
 
@@ -59,7 +66,42 @@ async def test_a_card_takes_one_call_and_nothing_of_it_is_kept(lonely: Session) 
         assert reading.entry.body == b'{"RelatedProfiles":[{"Id":202}],"Threads":[{"Id":1}]}'
     assert lonely.nexudus.asked == [("alice", OF_ALICE)] * 2
     assert await lonely.reads.proof_of(lonely.caller().principal) is None
-    assert lonely.nexudus.urgencies[0].priority is Priority.FORWARDED
+
+
+async def test_a_card_goes_where_calls_passed_through_go_by_the_beginning_of_its_request(
+    lonely: Session,
+) -> None:
+    began = lonely.time.monotonic() - 1.0
+    await lonely.reads.related(replace(lonely.caller(), until=began + 9.0, began=began), 101)
+    [urgency] = lonely.nexudus.urgencies
+    assert (urgency.priority, urgency.since) == (Priority.FORWARDED, began)
+
+
+async def test_no_card_is_kept_parsed_in_whatever_shape_it_is_asked_for(lonely: Session) -> None:
+    documents = lonely.reads.documents
+    lonely.nexudus.held[OF_ALICE] = asyncio.Event()
+    asked = [asyncio.create_task(card(lonely)) for _ in range(3)]
+    await until(lambda: lonely.process.flights.waiters == 3)
+    lonely.nexudus.held[OF_ALICE].set()
+    for reading in [await each for each in asked]:
+        assert isinstance(reading, Reading)
+        body, _ = documents.shaped(lonely.caller().principal, reading, parse("Threads.Id"))
+        assert body == b'{"Threads":[{"Id":1}]}'
+    assert len(lonely.process.memory) == 0
+
+
+async def test_a_card_beside_its_own_session_joins_the_calls_that_are_made_for_that(
+    lonely: Session,
+) -> None:
+    lonely.nexudus.held[PROFILES.path] = asyncio.Event()
+    session = Bootstrap(lonely.reads, (RELATED,)).document(lonely.caller(), parse(""), None)
+    opening = asyncio.create_task(session)
+    await until(lambda: len(lonely.nexudus.asked) == 1)
+    beside = asyncio.create_task(card(lonely))
+    await until(lambda: lonely.process.flights.waiters == 2)
+    lonely.nexudus.held[PROFILES.path].set()
+    await asyncio.gather(opening, beside)
+    assert lonely.nexudus.asked == [("alice", PROFILES.path), ("alice", OF_ALICE)]
 
 
 async def test_pitfalls_1_7_21_a_stampede_of_one_token_is_one_call_and_no_other_token_joins(
@@ -155,3 +197,17 @@ async def test_with_the_store_or_the_bus_a_token_is_proven_and_the_list_is_share
     assert reading.outcome is Outcome.HIT
     asked = [("alice", PROFILES.path), ("alice", OF_ALICE), ("bob", PROFILES.path)]
     assert session.nexudus.asked == asked
+
+
+async def test_an_explanation_says_that_it_takes_one_call_and_is_kept_nowhere(
+    lonely: Session,
+) -> None:
+    process = lonely.process
+    inspector = Inspector(process.cache, Sealer(Keyring((SECRET,)), os.urandom), lonely.time)
+    examiner = Examiner(inspector, lonely.landings, process.flights)
+    [card_only] = await examiner.related(lonely.caller(), 101)
+    assert (card_only.plan, card_only.rule) == (Plan.FETCH, Rule.REDIS)
+    assert "kept" in card_only.why
+    process.cache.bus = LocalBus()
+    listed, shared = await examiner.related(lonely.caller(), 101)
+    assert (listed.resource, shared.resource) == (PROFILES, RELATED)

@@ -16,6 +16,7 @@ from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.budget.ledger import Report
 from bff.nexudus.budget.peers import OPENING_S, Peers
 from bff.nexudus.budget.strangers import AGAIN_S, ANSWERED_S
+from bff.nexudus.budget.strictness import Refusal
 from bff.nexudus.budget.verdict import Verdict
 from bff.nexudus.budget.windows import SENDS_WITHIN_S, Shares, Window
 from tests.support.budget_ledger import answer
@@ -103,7 +104,7 @@ def test_a_guess_that_was_too_high_makes_nexudus_no_stricter_and_ends_with_what_
     held = mine.decide(Priority.INTERACTIVE, False, NOW + 2.0, NOW)
     assert (held.granted, held.wait_s > 2.0) == (False, True)
     assert mine.least_wait_s(Priority.INTERACTIVE, False, (0, 0), NOW + 2.0) >= 2.0
-    assert grants(mine, NOW + 100.0) == 6  # of ten, two refusals later
+    assert grants(mine, NOW + 100.0) == 8  # of ten, two refusals later
     told = mine.tell(NOW + 2.0)
     assert (told.paused_s, told.factor, told.stretch) == (1.0, 1.0, 1.0)
     told_of(mine, 0, names=PEERS[:2], now=NOW + 300.0)
@@ -113,6 +114,16 @@ def test_a_guess_that_was_too_high_makes_nexudus_no_stricter_and_ends_with_what_
     assert grants(mine, NOW + 500.0) == 20
 
 
+def test_a_call_granted_on_a_guess_says_no_more_of_nexudus_once_the_ledger_was_heard() -> None:
+    mine = book(SPACING, MINUTE)
+    given = mine.decide(Priority.INTERACTIVE, False, NOW, NOW).grant
+    given.sent(NOW)
+    told_of(mine, 0, 0, names=PEERS[:2], now=NOW + 0.1)
+    mine.refused(NOW + 0.2, 1.0, given)
+    assert mine.strictness.factor == 1.0
+    assert mine.paused_s(NOW + 0.2) == 1.0
+
+
 @given(st.integers(2, 200), st.integers(0, 200), st.integers(0, 20))
 def test_however_little_it_takes_it_takes_one_call(
     processes: int, more: int, refusals: int
@@ -120,7 +131,7 @@ def test_however_little_it_takes_it_takes_one_call(
     peers, calls = Peers("p0", processes), processes + more
     assert peers.part_of(calls, paces=True) == calls // processes
     for _ in range(refusals):
-        peers = peers.refused(NOW, 1.0)
+        peers = peers.refused(NOW, Refusal(NOW, 1.0, 1.0, close=False), too_much=True)
     assert 1 <= peers.part_of(calls, paces=True) <= calls // processes
     assert peers.part_of(0, paces=True) == 0
 

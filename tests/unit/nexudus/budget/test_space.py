@@ -503,6 +503,21 @@ async def test_one_refusal_of_calls_that_were_close_is_not_short_for_long(desk: 
     assert not desk.budgets.is_short(SPACE)
 
 
+async def test_what_keeps_it_still_is_a_pause_for_operators_and_members_too(desk: Desk) -> None:
+    desk.answers = [StoreUnavailable("gone")]
+    desk.budgets = desk.of(BudgetConfig(writes=()))
+    for _ in range(5):
+        call = await desk.call(within_s=60.0)
+        while not call.done():
+            await desk.time.advance(0.05)
+        call.result().sent(desk.time.monotonic())
+        await desk.budgets.throttled(SPACE, 1.0, call.result())
+    await desk.time.advance(2.0)  # the pause that was asked for is over
+    assert desk.budgets.standing(SPACE).paused_s == pytest.approx(14.0)
+    assert desk.budgets.is_short(SPACE)
+    assert "pause" in str(refusal(await desk.call(within_s=5.0)))
+
+
 async def test_one_that_stops_takes_itself_off_the_list(desk: Desk) -> None:
     await desk.budgets.start()
     await desk.budgets.aclose()
