@@ -10,6 +10,8 @@ from typing import Final
 import httpx
 import redis
 
+from bff.edge.hot import MOST_KEPT
+from bff.observe.sampler import TICK_S
 from tests.bench.checks import bearer
 from tests.bench.gateway import SHAPE, World
 from tests.bench.load import CONNECTIONS, Load
@@ -92,6 +94,8 @@ def _of_answers(world: World, gateway: Server, worker: int) -> Cost:
             shape = f"Profiles,User,Other{number // 2}"
             answer = client.get(f"{PATH}?_shape={shape}", headers=headers)
             total += len(answer.content) * (number % 2)
+            if (number + 1) % (2 * MOST_KEPT) == 0:
+                time.sleep(2 * TICK_S)  # no more are kept at a time
         grown = gateway.resident_bytes(worker) - before
         assert grown > total, "answers were not kept"
     what = f"memory of a finished answer of {total // ANSWERS:,} bytes, beside these"
