@@ -34,7 +34,7 @@ check: setup-test  ## Lint, formatting and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: setup-test  ## The gateway beside its peers, into docs/ (wants wrk, nginx, varnish, node; eight minutes); ROUNDS=5
+bench: setup-test  ## The gateway beside its peers, into docs/ (wants wrk, nginx, varnish, node; nine minutes); ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(addprefix --only ,$(ONLY))
 
 figures: ONLY := sizes one memory start
