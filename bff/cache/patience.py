@@ -12,7 +12,6 @@ import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -267,12 +266,6 @@ def current() -> Allowance | None:
     """What is left of this request's patience; None outside of one."""
     allowance = _current.get()
     return None if allowance is None or allowance.over else allowance
-
-
-def counted() -> AbstractContextManager[None]:
-    """Around a wait, within a request or not."""
-    allowance = current()
-    return contextlib.nullcontext() if allowance is None else allowance.counted()
 
 
 def is_spent() -> bool:

@@ -168,8 +168,7 @@ class TieredCache:
         own: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
         while (under_way := self._loads.setdefault(key, own)) is not own:
             try:
-                with patience.counted():
-                    await patience.wait(under_way)
+                await patience.wait(under_way)
             except OutOfPatience:
                 return self._stand_ins(wants, ticket)
             if not under_way.cancelled():

@@ -13,7 +13,7 @@ import pytest
 from bff.cache.connect import connect
 from bff.cache.guarded import FAILURES_TO_OPEN, GuardedStore
 from bff.cache.keys import Container, Scope
-from bff.cache.patience import OutOfPatience, counted, limited
+from bff.cache.patience import OutOfPatience, limited
 from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded, Put
 from bff.clock import SystemClock
@@ -65,7 +65,7 @@ def check(wants: Sequence[tuple[Container, str]], loaded: Loaded) -> None:
 async def load(
     store: GuardedStore, wants: Sequence[tuple[Container, str]], patience_s: float
 ) -> None:
-    with limited(patience_s), counted():
+    with limited(patience_s):
         check(wants, await store.load(SPACE, wants))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 from hypothesis import example, given
@@ -51,16 +52,22 @@ def left_s() -> float:
     return round(allowance.left_s(), 6)
 
 
+def counted() -> AbstractContextManager[None]:
+    """Around a wait, within a request or not."""
+    allowance = patience.current()
+    return nullcontext() if allowance is None else allowance.counted()
+
+
 def test_waits_add_up_and_what_is_between_them_is_free() -> None:
     clock = Clock()
     with limited(0.05, clock):
         for _ in range(2):
-            with patience.counted():
+            with counted():
                 clock.at += 0.02
                 assert not patience.is_spent()
             clock.at += 5.0
         assert left_s() == 0.01
-        with patience.counted():
+        with counted():
             clock.at += 0.02
             assert patience.is_spent()
         assert left_s() == 0
@@ -69,7 +76,7 @@ def test_waits_add_up_and_what_is_between_them_is_free() -> None:
 def test_waits_at_the_same_time_count_once() -> None:
     clock = Clock()
     with limited(0.05, clock):
-        first, second = patience.counted(), patience.counted()
+        first, second = counted(), counted()
         first.__enter__()
         clock.at += 0.01
         second.__enter__()
@@ -86,7 +93,7 @@ async def test_tasks_of_a_request_share_what_it_has_left() -> None:
     clock = Clock()
 
     async def wait() -> None:
-        with patience.counted():
+        with counted():
             clock.at += 0.01
 
     with limited(0.05, clock):
@@ -140,12 +147,12 @@ def pending() -> asyncio.Future[None]:
 
 async def test_an_answer_is_waited_for_as_long_as_the_shorter_limit() -> None:
     never, began = pending(), time.monotonic()
-    with limited(9.0), patience.counted():
+    with limited(9.0), counted():
         with pytest.raises(Unanswered, match="within 20 ms"):
             await patience.wait(never, 0.02)
         assert patience.is_spent(), "who waited in vain waits for nothing more"
     for timeout_s in (9.0, math.inf):
-        with limited(0.02), patience.counted():
+        with limited(0.02), counted():
             with pytest.raises(OutOfPatience) as left:
                 await patience.wait(never, timeout_s)
             assert left.value.command is never
@@ -186,7 +193,7 @@ async def test_an_answer_that_came_while_this_process_was_busy_is_still_read() -
         return "answer"
 
     for request in (limited(0.004), unlimited()):
-        with request, patience.counted():
+        with request, counted():
             running = asyncio.create_task(command())
             await asyncio.sleep(0)
             asyncio.get_running_loop().call_soon(time.sleep, 0.02)
@@ -203,7 +210,7 @@ async def test_pitfall_21_time_that_this_process_works_is_not_the_stores() -> No
 
     work()
     loop.call_later(0.2, command.set_result, None)
-    with limited(0.05), patience.counted():
+    with limited(0.05), counted():
         await patience.wait(command, 0.05)
         allowance = patience.current()
         assert allowance is not None
