@@ -33,6 +33,12 @@ class _Server(uvicorn.Server):
         await self.told.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A connection that a server has accepted when it is closed has no owner (Python 3.11): its
+        # transport cannot be made, and is never closed. So first nothing more is accepted.
+        for listener in self.servers:
+            for accepting in listener.sockets:
+                asyncio.get_running_loop().remove_reader(accepting.fileno())
+        await asyncio.sleep(0)
         for listener in self.servers:
             listener.close()
         for _ in range(_TURNS_TO_CLOSE):
