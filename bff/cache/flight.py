@@ -13,11 +13,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+import structlog
+
 from bff.cache import tags as tagging
 from bff.cache.tasks import end
 from bff.errors import Overloaded
 
 T = TypeVar("T")
+
+log = structlog.get_logger("bff.cache")
 
 MOST_WAITERS = 5_000
 
@@ -26,23 +30,32 @@ def _nothing() -> None:
     return None
 
 
+def _nobody(_: object) -> None:
+    return None
+
+
 @dataclass(slots=True)
 class Course:
     """How far a flight is; written by its work.
 
     `begun`: what it brings may be from before an invalidation that follows. `joined` is called
-    whenever somebody begins to wait for it.
+    whenever somebody begins to wait for it. `tell`: for the work, to give its callers the result
+    before it has ended; nobody joins it from then on, and what it returns is for nobody.
     """
 
     begun: bool = False
     joined: Callable[[], None] = _nothing
+    tell: Callable[[object], None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
+    """`result`: what its callers wait for; there at the end of `task` at the latest."""
+
     space: str
     tags: frozenset[str]
     task: asyncio.Task[object]
+    result: asyncio.Future[object]
     course: Course
     since: float
 
@@ -121,7 +134,7 @@ class Flights:
             flight.course.joined()
         self._waiters[space] += 1
         try:
-            return Landed(cast(T, await asyncio.shield(flight.task)), joined)
+            return Landed(cast(T, await asyncio.shield(flight.result)), joined)
         finally:
             self._waiters[space] -= 1
 
@@ -175,16 +188,40 @@ class Flights:
             raise RuntimeError("flights are closed")
         coroutine = cast(Coroutine[Any, Any, object], work())
         task: asyncio.Task[object] = asyncio.create_task(coroutine, name=f"flight {key}")
-        flight = _Flight(space, tags, task, course, self._clock())
+        result: asyncio.Future[object] = task.get_loop().create_future()
+        flight = _Flight(space, tags, task, result, course, self._clock())
         self._joinable[key] = flight
         self._tasks.add(task)
+
+        def told(value: object) -> None:
+            if self._joinable.get(key) is flight:
+                del self._joinable[key]
+            result.set_result(value)
+            task.set_name(f"flight {key}, told")
 
         def landed(done: asyncio.Task[object]) -> None:
             self._tasks.discard(done)
             if self._joinable.get(key) is flight:
                 del self._joinable[key]
-            if not done.cancelled():
-                done.exception()  # every caller may be gone; the failure is then nobody's
+            _settle(result, done)
 
+        course.tell = told
         task.add_done_callback(landed)
         return flight
+
+
+def _settle(result: asyncio.Future[object], done: asyncio.Task[object]) -> None:
+    """Give the callers of a flight its end, unless they have been told before."""
+    try:
+        value = done.result()
+    except asyncio.CancelledError:
+        result.cancel()
+    except Exception as failure:
+        if result.done():
+            log.exception("flight_failed_late")
+            return
+        result.set_exception(failure)
+        result.exception()  # every caller may be gone; the failure is then nobody's
+    else:
+        if not result.done():
+            result.set_result(value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -214,27 +214,32 @@ class TieredCache:
         fills: Sequence[Fill],
         keep_s: float,
         release: Release | None = None,
+        under_way: Callable[[], None] = lambda: None,
     ) -> Kept:
         """Keep documents of one container in both tiers, in process only if need be.
 
         `release`: of the flight that brought them, which has come with them if EVERYWHERE.
+        `under_way`: called as soon as nothing but the shared store is waited for.
         """
         drops = [fill.dropped_by() for fill in fills]
         if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
             return Kept.NOWHERE
-        kept = Kept.HERE
-        if ticket.stamp is not None:
-            kept = await self._shared(ticket.stamp, fills, keep_s, release)
-            if kept is Kept.NOWHERE:
-                return kept
         put = [
             self.memory.put(fill.want.key, self._held(fill, tags), ticket.memory)
             for fill, tags in zip(fills, drops, strict=True)
         ]
-        if all(put):
+        kept = Kept.HERE if all(put) else Kept.NOWHERE
+        if ticket.stamp is None:
             return kept
-        overtaken = any(self.memory.overtaken(tags, ticket.memory) for tags in drops)
-        return Kept.NOWHERE if overtaken or kept is Kept.HERE else kept
+        under_way()
+        shared = await self._shared(ticket.stamp, fills, keep_s, release)
+        if shared is Kept.NOWHERE:
+            # What overtook it is on its way here as well; what was made of the copies goes now.
+            container = fills[0].want.address.container
+            self.memory.drop(container.space, (container.label,))
+        if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
+            return Kept.NOWHERE
+        return kept if shared is Kept.HERE else shared
 
     async def _shared(
         self, stamp: int, fills: Sequence[Fill], keep_s: float, release: Release | None

@@ -65,7 +65,8 @@ Fetch = Callable[[Call], Awaitable[Answer]]
 class Landing:
     """What came of a flight. `took_s`: how long Nexudus took, if this process asked it.
 
-    `tier`: L2 where the document turned out to be in the shared store already.
+    `tier`: L2 where the document turned out to be in the shared store already. `kept`: HERE for
+    who is told before the shared store has answered.
     """
 
     outcome: Good | Refusal
@@ -143,7 +144,9 @@ class Landings:
     ) -> Landing:
         """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it.
 
-        `farewell`: to the flight's lock. What is kept EVERYWHERE for all comes with it.
+        Its callers are told as soon as nothing but the shared store is waited for: it has nothing
+        to say to them. `farewell`: to the flight's lock. What is kept EVERYWHERE for all comes
+        with it.
         """
         taken_at, fetched_at = self.clock.monotonic(), self.clock.wall()
 
@@ -167,8 +170,10 @@ class Landings:
         want, audience = self.want(ask), Audience.PROVEN
         if not await self._speaks_for_others(ask, outcome.entry):
             want, audience, farewell = wants.own_of(ask), Audience.SAME_TOKEN, None
-        kept = await self._store(ask, want, ticket, outcome, farewell)
-        return Landing(outcome, kept, audience, took_s)
+        fills, keep_s = self._fills(ask, want, outcome), self._keep_s(ask, outcome.entry)
+        landing = Landing(outcome, Kept.HERE, audience, took_s)
+        kept = await self._cache.keep(ticket, fills, keep_s, farewell, lambda: course.tell(landing))
+        return replace(landing, kept=kept)
 
     async def relay(self, ask: Ask, urgency: Urgency, course: Course) -> Landing:
         """Fetch and judge what is for callers with this token alone, and store nothing."""
@@ -218,9 +223,7 @@ class Landings:
             # Not "the token is dead", but no acceptance either: nothing vouches for it now.
             await self.refused(ask.principal, on_profiles=False)
 
-    async def _store(
-        self, ask: Ask, want: Want, ticket: Ticket, good: Good, farewell: Release | None
-    ) -> Kept:
+    def _fills(self, ask: Ask, want: Want, good: Good) -> list[Fill]:
         entry = good.entry
         fills = [Fill(want, entry if want.token else for_others(entry), entry.tags)]
         if ask.resource is PROFILES:
@@ -229,8 +232,10 @@ class Landings:
             tags = (tagging.resource(tagging.PROOF_RESOURCE), tagging.user(user))
             proof = Proof(entry.fetched_at, user, coworkers)
             fills.append(Fill(wants.proof_of(ask.principal), proof, tags))
-        keep_s = self.policies[ask.resource.name].of(entry).keep_s
-        return await self._cache.keep(ticket, fills, keep_s, farewell)
+        return fills
+
+    def _keep_s(self, ask: Ask, entry: Entry) -> float:
+        return self.policies[ask.resource.name].of(entry).keep_s
 
 
 def for_others(entry: Entry) -> Entry:

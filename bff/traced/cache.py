@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bff.cache.store import Release
 from bff.cache.tiered import Fill, Findings, Found, Kept, Seen, Ticket, TieredCache, Want
@@ -34,11 +34,12 @@ class TracedCache(TieredCache):
         fills: Sequence[Fill],
         keep_s: float,
         release: Release | None = None,
+        under_way: Callable[[], None] = lambda: None,
     ) -> Kept:
         wants = [fill.want for fill in fills]
         space = wants[0].address.container.space
         with self.tracer.step("cache.keep", _of(space, wants)) as span:
-            kept = await super().keep(ticket, fills, keep_s, release)
+            kept = await super().keep(ticket, fills, keep_s, release, under_way)
             span.tell({"bff.outcome": kept.value})
             return kept
 

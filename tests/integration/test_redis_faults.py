@@ -116,6 +116,7 @@ class Site:
         """Whether what one process fetched is found in Redis by the other."""
         member = self.stage.tenant.another(self.stage.alice)
         await self.ask(PROFILES, member, via=0)
+        await self.stage.stored()
         answer = await self.ask(PROFILES, member, via=1)
         return "detail=l2" in answer.headers["cache-status"]
 
@@ -205,7 +206,7 @@ async def site(
     env = {"BFF_REDIS_TIMEOUT_MS": f"{ALLOWANCE_S * 1000:.0f}"}
     async with fault_proxy(own_redis.port) as line:
         url = f"redis://127.0.0.1:{line.port}/0"
-        async with stage(url, gateways=2, env=env) as opened:
+        async with stage(url, gateways=2, env=env, settles=False) as opened:
             yield Site(own_redis, line, opened, waits)
 
 

@@ -86,7 +86,9 @@ def stage(own_redis: RedisServer, quiet: None) -> Iterator[Stage]:
 
     async def open_stage() -> Stage:
         opened = await stack.enter_async_context(
-            gateway.stage(own_redis.url, gateways=2, hosts=tuple(HOSTS.values()), env=DEADLINES)
+            gateway.stage(
+                own_redis.url, gateways=2, hosts=tuple(HOSTS.values()), env=DEADLINES, settles=False
+            )
         )
         stage = Stage(loop, place_of(opened), JumpingTime(opened.clock))
         await stack.enter_async_context(stage.open())

@@ -185,10 +185,14 @@ class Gateway:
 
 @dataclass(slots=True)
 class Stage:
-    """Everything that a test acts on; `alice` and `bob` are those of the first space."""
+    """Everything that a test acts on; `alice` and `bob` are those of the first space.
+
+    `settles`: what an app was answered with is stored, too, before the test goes on.
+    """
 
     clock: FakeClock
     redis_url: str
+    settles: bool = True
     tenants: tuple[Tenant, ...] = ()
     gateways: list[Gateway] = field(default_factory=list)
     apps: Apps = field(default_factory=Apps)
@@ -218,13 +222,16 @@ class Stage:
         """One request; `target` goes over the wire exactly as it is written."""
         own = {} if member is None else member.headers
         with self.apps.one() as client:
-            return await client.request(
+            answer = await client.request(
                 method,
                 self.gateways[via].origin,
                 headers={**own, **(headers or {})},
                 content=content,
                 extensions={"target": target.encode("latin-1")},
             )
+        if self.settles:
+            await self.stored()
+        return answer
 
     async def get(
         self,
@@ -270,6 +277,11 @@ class Stage:
         for number in range(len(self.gateways)):
             await until(partial(self._idle, number))
 
+    async def stored(self) -> None:
+        """Returns once what was answered with is stored, too, which nobody waits for."""
+        while told := [task for task in asyncio.all_tasks() if task.get_name().endswith(", told")]:
+            await asyncio.wait(told, timeout=_PATIENCE_S)
+
     def crowd(self, size: int) -> list[Member]:
         """Alice, with so many tokens."""
         return [self.tenant.another(self.alice) for _ in range(size)]
@@ -308,13 +320,14 @@ async def stage(
     env: Mapping[str, str] | None = None,
     beside: Stage | None = None,
     wait: bool = True,
+    settles: bool = True,
 ) -> AsyncIterator[Stage]:
     """Open everything; with `wait`, the gateways have heard of each other when it begins.
 
     `beside`: a stage whose spaces, members and clock this one's gateways share.
     """
     async with contextlib.AsyncExitStack() as stack:
-        opened = Stage(FakeClock() if beside is None else beside.clock, redis_url)
+        opened = Stage(FakeClock() if beside is None else beside.clock, redis_url, settles)
         stack.push_async_callback(opened.apps.aclose)
         servers = await stack.enter_async_context(_Servers())
         if beside is None:

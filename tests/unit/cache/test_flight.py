@@ -6,8 +6,9 @@ import asyncio
 import random
 
 import pytest
+from structlog.testing import capture_logs
 
-from bff.cache.flight import Course, Flights
+from bff.cache.flight import Course, Flights, Landed
 from bff.errors import Overloaded
 from tests.support.manual_time import settled
 
@@ -333,3 +334,65 @@ async def test_the_age_of_a_flight_is_that_of_the_one_that_would_be_joined() -> 
     work.go.set()
     await flying
     assert flights.age_s("k") == 0
+
+
+# Told before the end
+
+
+def call_told(flights: Flights, work: Work, course: Course) -> asyncio.Task[Landed[int]]:
+    return asyncio.create_task(flights.run("k", SPACE, (), work, course))
+
+
+async def test_callers_are_told_before_the_work_has_ended(flights: Flights) -> None:
+    work, course = Work(), Course()
+    first, second = (call_told(flights, work, course) for _ in range(2))
+    await settled()
+    course.tell(7)
+    assert [await first, await second] == [Landed(7, joined=False), Landed(7, joined=True)]
+    assert (len(flights), flights.waiters) == (1, 0), "the work goes on"
+    work.go.set()
+    await settled()
+    assert (len(flights), work.cancelled) == (0, 0)
+
+
+async def test_pitfall_14_who_comes_after_they_were_told_starts_anew(flights: Flights) -> None:
+    """It may have become too old, or refused, since."""
+    work, course = Work(), Course()
+    first = call_told(flights, work, course)
+    await settled()
+    course.tell(7)
+    assert not flights.is_under_way("k")
+    later = call(flights, work)
+    await settled()
+    assert flights.is_under_way("k")
+    work.go.set()
+    assert (await first).value == 7
+    assert await later == (2, False)
+    assert not flights.is_under_way("k")
+
+
+async def test_a_failure_after_they_were_told_is_logged_and_reaches_none_of_them(
+    flights: Flights,
+) -> None:
+    course = Course()
+
+    async def fail() -> int:
+        course.tell(7)
+        await settled()
+        raise OSError("down")
+
+    with capture_logs() as logs:
+        assert (await flights.run("k", SPACE, (), fail, course)).value == 7
+        await settled()
+    assert [entry["event"] for entry in logs] == ["flight_failed_late"]
+
+
+async def test_closing_ends_what_goes_on_after_they_were_told(flights: Flights) -> None:
+    work, course = Work(), Course()
+    first = call_told(flights, work, course)
+    await settled()
+    course.tell(7)
+    with capture_logs() as logs:
+        await flights.aclose()
+    assert (await first).value == 7
+    assert (len(flights), work.cancelled, logs) == (0, 1, [])

@@ -70,6 +70,51 @@ async def test_what_has_no_room_in_process_is_kept_in_the_store(
     assert kept is (Kept.HERE if stored else Kept.NOWHERE)
 
 
+async def test_copies_may_be_had_before_the_store_has_answered(world: World) -> None:
+    ticket, want = await world.mine.cache.begin(SPACE), profiles(TOKEN)
+    fills = [Fill(want, LIST, LIST.tags)]
+    under_way, world.store.held = asyncio.Event(), {"save"}
+    keeping = asyncio.create_task(world.mine.cache.keep(ticket, fills, 60, under_way=under_way.set))
+    await under_way.wait()
+    assert await found(world.mine, want) == Found(LIST, Tier.L1)
+    assert not keeping.done()
+    world.store.release.set()
+    assert await keeping is Kept.EVERYWHERE
+
+
+async def test_pitfall_14_what_the_store_refuses_goes_with_all_that_was_made_of_it(
+    world: World,
+) -> None:
+    """Though what overtook it has yet to be heard of, and only that document's goes."""
+    cache, memory = world.mine.cache, world.mine.memory
+    ticket, want = await cache.begin(SPACE), profiles(TOKEN)
+    await keep(world.mine, profiles(OTHER))
+    await world.peer.invalidator.invalidate(SPACE, frozenset({"u:5"}), "elsewhere")
+    made_of_it = frozenset({(SPACE, want.address.container.label)})
+
+    def made() -> None:
+        assert memory.put("answer", cache.hold(b"", 1, made_of_it), memory.ticket())
+
+    kept = await cache.keep(ticket, [Fill(want, LIST, LIST.tags)], 60, under_way=made)
+    assert kept is Kept.NOWHERE
+    assert memory.peek("answer") is None
+    assert await found(world.mine, want) is None
+    assert memory.peek(profiles(OTHER).key) is not None
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+async def test_what_was_overtaken_is_neither_kept_nor_called_under_way(
+    stamped: bool, world: World
+) -> None:
+    cache, called = world.mine.cache, list[str]()
+    ticket = await cache.begin(SPACE) if stamped else cache.unstamped()
+    world.mine.memory.drop(SPACE, ("u:5",))
+    fills = [Fill(profiles(TOKEN), LIST, LIST.tags)]
+    kept = await cache.keep(ticket, fills, 60, under_way=lambda: called.append("under way"))
+    assert (kept, called, "save" in world.store.calls) == (Kept.NOWHERE, [], False)
+    assert world.mine.memory.peek(profiles(TOKEN).key) is None
+
+
 async def test_another_process_finds_it_in_the_store_and_keeps_it_in_process(world: World) -> None:
     await keep(world.peer, profiles(TOKEN))
     assert await found(world.mine, profiles(TOKEN)) == Found(LIST, Tier.L2)
