@@ -138,24 +138,22 @@ class HotAnswers:
 
     def find(self, scope: Scope) -> Answer | None:
         """What answers a request, if it has a hot answer. For any one thread."""
-        began, now = self._monotonic(), self._wall()
+        at = self._monotonic(), self._wall()
         given = _headers(scope)
         if given is None or len(self._served) >= MOST_UNREPORTED:
             return None
-        whose = self._whose(scope, given)
-        if not whose:
-            return None
+        whose = self._naming.known(_asked(scope, given))
         hot = self._names.get(whose + ASKED + scope["query_string"])
         if hot is None:
-            return self._made(scope, whose, given, (began, now))
+            return self._made(scope, whose, given, at)
         assert isinstance(hot, Hot)
         held = given.get(b"if-none-match")
-        if not self._may_use(hot.setting, hot.finished.fresh_until, (began, now)):
+        if not self._may_use(hot.setting, hot.finished.fresh_until, at):
             return None
         if held is not None and held != hot.validator:
             return None
-        headers = hot.headers(now, modified=held is None)
-        return self._answer(hot, headers, hot.finished.body, given, (began, now))
+        headers = hot.headers(at[1], modified=held is None)
+        return self._answer(hot, headers, hot.finished.body if held is None else None, given, at)
 
     def learn(self, scope: Scope, exchange: Exchange, headers: list[Header]) -> None:
         """The usual way answers a request from this process, with these headers of all layers."""
@@ -164,7 +162,7 @@ class HotAnswers:
             return
         held_by = recalled.whole.key if isinstance(recalled, AtHand) else recalled
         held = self._memory.peek(held_by)
-        whose = self._whose(scope, given)
+        whose = self._naming.of(_asked(scope, given))
         if held is None or not whose or self._memory.names_of(held_by) >= MOST_NAMES:
             return
 
@@ -269,46 +267,49 @@ class HotAnswers:
         if held is not None and held != encoded.validator.encode():
             return None
         headers = made.of.headers(encoded, at[1], modified=held is None)
-        return self._answer(made, headers, encoded.body, given, at)
+        return self._answer(made, headers, encoded.body if held is None else None, given, at)
 
     def _answer(
-        self, told: Hot | Made, headers: Sequence[Header], body: bytes, given: Given, at: Moment
+        self,
+        told: Hot | Made,
+        headers: Sequence[Header],
+        body: bytes | None,
+        given: Given,
+        at: Moment,
     ) -> Answer:
         """Counted before it goes out: who has an answer whole finds it so."""
         began, now = at
         own_id = usable_request_id(given[b"x-request-id"]) if b"x-request-id" in given else ""
         request_id = own_id or new_request_id()
         trace_id = trace_id_of(given) if b"traceparent" in given else ""
-        modified = b"if-none-match" not in given
         took_s = self._monotonic() - began
         timing = _QUICK if took_s < _QUICK_S else _timing(took_s)
         headers = [*headers, timing, (b"x-request-id", request_id.encode())]
-        self._served.append((told, (now, took_s, request_id, trace_id, modified)))
+        self._served.append((told, (now, took_s, request_id, trace_id, body is not None)))
         if len(self._served) >= self._at_once and not self._is_called and self._loop is not None:
             self._is_called = True
             self._loop.call_soon_threadsafe(self._settle_some)
-        status = 200 if modified else 304
+        status = 304 if body is None else 200
         write = told.setting.writers[status]
         if write is not None:
             write(1)
         start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-        return start, {"type": "http.response.body", "body": body if modified else b""}
+        return start, {"type": "http.response.body", "body": body or b""}
 
-    def _whose(self, scope: Scope, given: Given) -> bytes:
-        """A name of all that an answer depends on but the query; empty for what has none."""
-        get = given.get
-        return self._naming.of(
-            (
-                _FLAGS[(b"origin" in given) + 2 * (b"cookie" in given)],
-                scope["raw_path"],
-                get(b"host", b""),
-                get(b"authorization", b""),
-                get(b"accept-encoding", b""),
-                get(b"accept-language", b""),
-                get(b"x-use-timezone", b""),
-                get(b"origin", b""),
-            )
-        )
+
+def _asked(scope: Scope, given: Given) -> Sequence[bytes]:
+    """All that an answer depends on but the query."""
+    get = given.get
+    return (
+        _FLAGS[(b"origin" in given) + 2 * (b"cookie" in given)],
+        scope["raw_path"],
+        get(b"host", b""),
+        get(b"authorization", b""),
+        get(b"accept-encoding", b""),
+        get(b"accept-language", b""),
+        get(b"x-use-timezone", b""),
+        get(b"origin", b""),
+    )
 
 
 def _headers(scope: Scope) -> Given | None:

@@ -69,18 +69,15 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Headers of an answer, which hold from one moment to another (UTC seconds).
-
-    The first `bare` of them are those of a 304.
-    """
+    """Headers of an answer, `whole` or a 304, from one moment to another (UTC seconds)."""
 
     since: float
     until: float
-    headers: list[Header]
-    bare: int
+    whole: list[Header]
+    bare: list[Header]
 
 
-_UNTOLD: Final = _Told(math.inf, -math.inf, [], 0)
+_UNTOLD: Final = _Told(math.inf, -math.inf, [], [])
 
 
 class Hot:
@@ -116,8 +113,8 @@ class Hot:
             dated = as_of(now, self.setting, finished.fetched_at, finished.fresh_until)
             bare = [(b"etag", self.validator), *dated.headers]
             whole = bare + finished.entity_headers()
-            told = self._told = _Told(dated.since, dated.until, whole, len(bare))
-        return told.headers if modified else told.headers[: told.bare]
+            told = self._told = _Told(dated.since, dated.until, whole, bare)
+        return told.whole if modified else told.bare
 
 
 def as_of(now: float, setting: Setting, fetched_at: float, fresh_until: float) -> Dated:

@@ -20,9 +20,15 @@ class Names:
 
     def of(self, parts: Sequence[bytes]) -> bytes:
         """The name of these parts, in this order; empty where one of them holds a NUL."""
-        text = _SEPARATOR.join(parts)
-        if text.count(_SEPARATOR) != len(parts) - 1:
+        if _SEPARATOR.join(parts).count(_SEPARATOR) != len(parts) - 1:
             return b""  # it could be read as other parts
+        return self.known(parts)
+
+    def known(self, parts: Sequence[bytes]) -> bytes:
+        """To look up what `of` named, where it is always given as many parts: the same name.
+
+        What holds a NUL has one too then, but it is nobody else's: its text has more of them.
+        """
         hashed = self._begun.copy()
-        hashed.update(text)
+        hashed.update(_SEPARATOR.join(parts))
         return hashed.digest()

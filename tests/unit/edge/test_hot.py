@@ -162,6 +162,9 @@ def test_what_holds_a_nul_has_no_name() -> None:
     desk = known((b"host", b"a"), (b"authorization", b"b\0c"))
     assert not desk.memory.names
     assert desk.find(scope((b"host", b"a"), (b"authorization", b"b\0c"))) is None
+    desk = known((b"host", b"a"), (b"authorization", b"b"), (b"accept-encoding", b"c"))
+    assert desk.memory.names
+    assert desk.find(scope((b"host", b"a"), (b"authorization", b"b\0c"))) is None
 
 
 def test_pitfall_9_none_is_given_while_invalidations_are_not_heard() -> None:
