@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import combinations
 from typing import Final, NamedTuple
 
 from bff.edge.counts import Counts
@@ -141,11 +142,17 @@ class HotWholes:
         if not self._shapes.allows(text):
             return None
         paths = frozenset(text.split(","))
-        whole = self._of(whose, [path.partition(".")[0] for path in paths], at)
-        body = None if whole is None else whole.whole.columns.joined(paths)
-        if whole is None or body is None:
-            return None
-        return whole, ",".join(sorted(paths)), body
+        for parts in _DOCUMENTS:
+            whole = self._names.get(whose + parts)
+            if not isinstance(whole, HotWhole):
+                continue
+            joined = whole.whole.columns.joined(paths)
+            if joined is None or _parts_for(joined[1]) != parts:
+                continue
+            if not self._may_use(whole.setting, whole.whole.fresh_until, at):
+                return None
+            return whole, ",".join(sorted(paths)), joined[0]
+        return None
 
     def _projected(self, whose: bytes, text: str, at: Moment) -> _Selected | None:
         try:
@@ -157,14 +164,14 @@ class HotWholes:
 
     def _of(self, whose: bytes, roots: Iterable[str], at: Moment) -> HotWhole | None:
         """The document for these members of it, if it may be used."""
-        whole = self._names.get(whose + _parts_for(frozenset(roots)))
+        whole = self._names.get(whose + _parts_for(tuple(roots)))
         if not isinstance(whole, HotWhole):
             return None
         return whole if self._may_use(whole.setting, whole.whole.fresh_until, at) else None
 
 
 @lru_cache(maxsize=64)
-def _parts_for(roots: frozenset[str]) -> bytes:
+def _parts_for(roots: tuple[str, ...]) -> bytes:
     """The parts of the document that shapes are made of which name these members of it."""
     return parts_name(wanted(PARTS, roots))
 
@@ -172,6 +179,12 @@ def _parts_for(roots: frozenset[str]) -> bytes:
 def parts_name(parts: Sequence[Resource]) -> bytes:
     """How the name of a document with these parts goes on."""
     return _ANY_SHAPE + ",".join([part.name for part in parts]).encode()
+
+
+_DOCUMENTS: Final = tuple(
+    [parts_name(parts) for many in range(len(PARTS) + 1) for parts in combinations(PARTS, many)]
+)
+"""How the names of all documents go on, of few parts first: they have less to look through."""
 
 
 def _plain_shape(query: bytes) -> str | None:

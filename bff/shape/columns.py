@@ -6,10 +6,11 @@ columns, and its text a join of what stands written in them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, groupby
-from operator import attrgetter
-from typing import Final, NamedTuple, TypeAlias, cast
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import compress, islice
+from threading import Lock
+from typing import Final, TypeAlias, cast
 
 import orjson
 
@@ -24,39 +25,28 @@ _CELL_BYTES: Final = 50
 """What each takes, texts aside; the tests measure it."""
 
 _Object: TypeAlias = Mapping[str, object]
-
-
-class _Column(NamedTuple):
-    """A member of all objects of a table. `place`: among all members that are in tables; `texts`:
-    of it, with its name, in each of the objects; None in those that have it not."""
-
-    place: int
-    table: _Table
-    texts: Sequence[bytes | None]
-
-
-_PLACE: Final = attrgetter("place")
-_TABLE: Final = attrgetter("table")
+_Cells: TypeAlias = Sequence[bytes | None]
+"""A member of all objects of a table, with its name; None in those that have it not."""
+_WITH_COMMAS: Final = cast("Callable[[Sequence[bytes | None]], bytes]", b",".join)
+"""Raises TypeError where there is a None."""
+Joined: TypeAlias = tuple[bytes, tuple[str, ...]]
+"""The JSON that paths select of an object, and the members of it that they begin with."""
 
 
 class Columns:
     """The JSON of whatever shapes select of one object: that of `project`, to the byte.
 
-    The object is never changed. For any thread: what two write at once is the same.
+    The object is never changed. For any thread.
     """
 
-    __slots__ = ("_members", "_tables", "_written")
+    __slots__ = ("_begun", "_members", "_tables", "_writing")
 
     def __init__(self, members: _Object) -> None:
         self._members = members
-        self._tables: dict[str, _Table] = {}
-        self._written: dict[str, _Column] = {}
-        place = 0
-        for name, value in members.items():
-            table = _table(name, value, place)
-            if table is not None:
-                self._tables[name] = table
-                place += len(table.form)
+        self._writing = Lock()
+        tables = ((name, _table(name, value)) for name, value in members.items())
+        self._tables = {name: table for name, table in tables if table is not None}
+        self._begun: tuple[_Table, ...] = ()
 
     def weight(self, size: int) -> int:
         """Bytes that it takes at most beside the object, whose text has `size` of them."""
@@ -73,91 +63,97 @@ class Columns:
         members = [self._member(name, tree[name]) for name in self._members if name in tree]
         return b"{%b}" % b",".join(filter(None, members))
 
-    def joined(self, paths: Iterable[str]) -> bytes | None:
-        """What a shape of these paths selects; None unless each of them is written as a column."""
-        try:
-            columns = sorted(map(self._written.__getitem__, paths), key=_PLACE)
-        except KeyError:
+    def joined(self, paths: AbstractSet[str]) -> Joined | None:
+        """What a shape of these paths selects; None unless each is written as a column."""
+        names, texts, found = [], [], 0
+        for table in self._begun:
+            columns = table.among(paths)
+            if columns:
+                found += len(columns)
+                texts.append(table.text(columns))
+                names.append(table.name)
+        if found < len(paths):
             return None
-        members = [table.text(list(own)) for table, own in groupby(columns, _TABLE)]
-        return b"{%b}" % b",".join(members)
+        return b"{" + b",".join(texts) + b"}", tuple(names)
 
     def _member(self, name: str, below: Tree | None) -> bytes:
         """With its name; empty where nothing is selected."""
         table = self._tables.get(name)
         if table is None or below is None or any(below.values()):
             return orjson.dumps(selected({name: self._members[name]}, {name: below}))[1:-1]
-        columns = [self._column(name, each) for each in below if each in table.form]
-        return table.text(sorted(columns, key=_PLACE))
-
-    def _column(self, member: str, name: str) -> _Column:
-        path = f"{member}.{name}"
-        known = self._written.get(path)
-        if known is not None:
-            return known
-        column = self._tables[member].column(name)
-        if len(self._written) < MOST_COLUMNS:
-            self._written[path] = column
-        return column
+        paths = {f"{name}.{each}": each for each in below if each in table.form}
+        columns = table.among(paths.keys())
+        if len(columns) < len(paths):
+            with self._writing:
+                written = sum([len(each.written) for each in self._tables.values()])
+                columns = table.add(paths, MOST_COLUMNS - written)
+                self._begun = tuple([each for each in self._tables.values() if each.written])
+        return table.text(columns)
 
 
 class _Table:
     """Objects whose members stand in the order of `form`, which has all that any of them has.
 
-    `place`: of the first of these members; `begin`, `end`: what stands before the first object and
-    after the last.
+    `written`: columns by path, in that order; never changed, but replaced. `begin`, `end`: what
+    stands before the first object and after the last.
     """
 
-    __slots__ = ("_end", "_leads", "_place", "form", "rows")
+    __slots__ = ("_begin", "_end", "form", "name", "rows", "written")
 
     def __init__(
-        self, rows: Sequence[_Object], form: _Object, place: int, begin: bytes, end: bytes
+        self, name: str, rows: Sequence[_Object], form: _Object, begin: bytes, end: bytes
     ) -> None:
+        self.name: Final = name
         self.rows: Final = rows
         self.form: Final = form
-        self._place = place
-        self._leads = (begin, *[b"},{"] * (len(rows) - 1))
+        self.written: Mapping[str, _Cells] = {}
+        self._begin = begin
         self._end = end
 
-    def column(self, name: str) -> _Column:
-        """One of its form."""
-        begin = orjson.dumps(name) + b":"
-        texts = [begin + orjson.dumps(row[name]) if name in row else None for row in self.rows]
-        return _Column(self._place + list(self.form).index(name), self, tuple(texts))
+    def among(self, paths: AbstractSet[str]) -> list[_Cells]:
+        """Of the columns under these paths those that are written, in order."""
+        written = self.written
+        return list(compress(written.values(), map(paths.__contains__, written)))
 
-    def text(self, columns: Sequence[_Column]) -> bytes:
-        """Of each object those of these members that it has, whole. In order of their places."""
-        if not columns:
-            return self._row_by_row(columns)
-        # One piece after another: what stands before a row, and its cells with commas between.
-        width = 2 * len(columns)
-        pieces: list[bytes | None] = [b","] * (width * len(self.rows))
-        pieces[::width] = self._leads
-        for at, column in zip(range(1, width, 2), columns, strict=True):
-            pieces[at::width] = column.texts
-        pieces.append(self._end)
+    def add(self, paths: Mapping[str, str], room: int) -> list[_Cells]:
+        """The columns under these paths, of these names, in order; `room` more stay written.
+
+        By one thread at a time.
+        """
+        known = self.written
+        new = {path: self._cells(name) for path, name in paths.items() if path not in known}
+        self.written = self._in_order({**known, **dict(islice(new.items(), room))})
+        every = self._in_order({**known, **new})
+        return [every[path] for path in every if path in paths]
+
+    def text(self, columns: Sequence[_Cells]) -> bytes:
+        """Of each object what it has of these columns, which are in order."""
         try:
-            return b"".join(cast("list[bytes]", pieces))
-        except TypeError:  # an object has not all of them, and no commas there
-            return self._row_by_row(columns)
+            rows = b"},{".join(map(_WITH_COMMAS, zip(*columns, strict=False)))
+        except TypeError:  # an object has not all of them
+            own = [filter(None, row) for row in zip(*columns, strict=False)]
+            rows = b"},{".join(map(b",".join, own))
+        return self._begin + (rows or b"},{" * (len(self.rows) - 1)) + self._end
 
-    def _row_by_row(self, columns: Sequence[_Column]) -> bytes:
-        cells = [
-            [cell for cell in row if cell]
-            for row in zip(*[each.texts for each in columns], strict=True)
-        ]
-        rows = map(b",".join, cells or [[]] * len(self.rows))
-        return b"".join([*chain.from_iterable(zip(self._leads, rows, strict=True)), self._end])
+    def _in_order(self, columns: Mapping[str, _Cells]) -> dict[str, _Cells]:
+        paths = [f"{self.name}.{name}" for name in self.form]
+        return {path: columns[path] for path in paths if path in columns}
+
+    def _cells(self, name: str) -> _Cells:
+        begin = orjson.dumps(name) + b":"
+        return tuple(
+            [begin + orjson.dumps(row[name]) if name in row else None for row in self.rows]
+        )
 
 
-def _table(name: str, value: object, place: int) -> _Table | None:
+def _table(name: str, value: object) -> _Table | None:
     """None for what is not made of objects of one form."""
     begin = orjson.dumps(name)
     if isinstance(value, dict):
-        return _Table((value,), value, place, begin + b":{", b"}")
+        return _Table(name, (value,), value, begin + b":{", b"}")
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return None
     form = max(value, key=len)
     if any([each for each in form if each in row] != list(row) for row in value):
         return None
-    return _Table(value, form, place, begin + b":[{", b"}]")
+    return _Table(name, value, form, begin + b":[{", b"}]")
