@@ -1,12 +1,13 @@
 """The only wiring file: settings in, ASGI application out; the whole stack on one screen.
 
-HotAnswers           a finished answer for exactly this request, at once
+HotAnswers           what repeats to the byte, and new shapes of what is parsed in process, at once
 ExchangeMiddleware   request id, one log line, metrics
-└─ Cors              preflights answered here
-   └─ ProblemMiddleware   every named error as a problem document
-      └─ SpaceMiddleware  Host -> space
-         └─ routes   health, ops, webhooks, openapi; everything else: Front
-            └─ Front cached routes by exact target; the rest is relayed
+└─ TraceMiddleware   where there are traces: the request's span
+   └─ Cors           preflights answered here
+      └─ ProblemMiddleware   every named error as a problem document
+         └─ SpaceMiddleware  Host -> space
+            └─ routes   health, ops, webhooks, openapi; everything else: Front
+               └─ Front cached routes by exact target; the rest is relayed
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-import httpx
 from redis.asyncio import Redis
 from starlette.middleware import Middleware
 from starlette.routing import Route
@@ -52,6 +52,7 @@ from bff.edge.routes import Front
 from bff.nexudus.admission import Admission
 from bff.nexudus.budget.budgets import SpaceBudgets
 from bff.nexudus.client import open_pools
+from bff.nexudus.exchange import Transport
 from bff.nexudus.states import States
 from bff.observe import logs
 from bff.observe.tracing import open_tracer
@@ -74,7 +75,7 @@ from bff.traced.parts import Parts
 class Seams:
     """What tests replace: where bytes and time come from."""
 
-    transport: httpx.AsyncBaseTransport | None = None
+    transport: Transport | None = None
     redis: Redis | None = None
     clock: Clock | None = None
     chance: random.Random | None = None

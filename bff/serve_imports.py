@@ -13,7 +13,7 @@ OPTIONAL: Final = ("click", "dotenv", "greenlet", "opentelemetry", "pygments", "
 command of its own, structlog for tracebacks in colour, redis for metrics of its own, granian for
 files of variables."""
 
-YOUNG: Final = 5_000
+YOUNG: Final = 20_000
 """Objects that are made before those that came last are searched for garbage."""
 
 

@@ -7,8 +7,6 @@ from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-import httpx
-
 from bff.clock import Clock, SystemClock
 from bff.doctor import store
 from bff.doctor.findings import Finding, Result, fault, ok, warning, worst
@@ -16,6 +14,7 @@ from bff.doctor.reach import reach
 from bff.doctor.shapes import Examiner
 from bff.errors import SettingsError
 from bff.nexudus.client import NexudusClient, Timeouts, open_pools
+from bff.nexudus.exchange import Transport
 from bff.settings import Settings
 from bff.spaces import Space
 
@@ -59,7 +58,7 @@ def configured(settings: Settings) -> list[Finding]:
 async def examine(
     subject: Subject,
     clock: Clock | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: Transport | None = None,
 ) -> list[Finding]:
     """Every finding. Nothing is changed, but that one value comes and goes in Redis."""
     settings, clock = subject.settings, clock or SystemClock()

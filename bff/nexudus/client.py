@@ -1,7 +1,7 @@
 """The gateway's only way to Nexudus: bounded cached calls and streamed ones, never a redirect.
 
-It sits below httpx's `AsyncClient`: that one keeps cookies, logs every URL (one-time tokens travel
-in queries) and fails on a `Location` it cannot parse, even when not following it.
+It is built on what is below httpx's `AsyncClient`: that one keeps cookies, logs every URL (one-time
+tokens travel in queries) and fails on a `Location` it cannot parse, even when not following it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import httpcore
 import httpx
 
 from bff.clock import Clock
-from bff.errors import TargetError, UpstreamTimeout
+from bff.errors import TargetError
 from bff.nexudus.answers import Answer
 from bff.nexudus.connections import Connections
 from bff.nexudus.decoding import decoded
-from bff.nexudus.exchange import Anytime, Departure, Exchange
+from bff.nexudus.exchange import Anytime, Departure, Exchange, Transport
 from bff.nexudus.headers import Header, RawHeaders, values_of
 from bff.nexudus.network import Network
 from bff.nexudus.places import Party, Place, Places
@@ -65,7 +65,7 @@ class Call:
     arriving: bool = False
 
 
-class TwoPools(httpx.AsyncBaseTransport):
+class TwoPools:
     """Cached calls on one pool, streams on another, `connections` at a time on each.
 
     Streams need HTTP/1.1: a slow reader of an HTTP/2 stream holds up its whole connection, and a
@@ -75,15 +75,15 @@ class TwoPools(httpx.AsyncBaseTransport):
     def __init__(
         self,
         *,
-        cached: httpx.AsyncBaseTransport,
-        streamed: httpx.AsyncBaseTransport,
+        cached: Transport,
+        streamed: Transport,
         connections: int,
     ) -> None:
         self.connections: Final = connections
         self._cached = cached
         self._streamed = streamed
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         pool = self._streamed if request.extensions.get(_STREAMED) else self._cached
         return await pool.handle_async_request(request)
 
@@ -136,7 +136,7 @@ class NexudusClient:
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        transport: Transport,
         timeouts: Timeouts,
         clock: Clock,
         *,
@@ -169,10 +169,7 @@ class NexudusClient:
         call = Call("GET", path.encode(), headers)
         exchange = self._begin(space, call, self._timeouts.read_s, departure, streamed=False)
         try:
-            async with asyncio.timeout(deadline_s):
-                head, raw = await exchange.whole()
-        except TimeoutError:
-            raise UpstreamTimeout("Nexudus did not answer within the deadline") from None
+            head, raw = await exchange.whole(deadline_s)
         finally:
             await self._release(exchange)
         body = decoded(head.headers, raw, self._max_answer)
@@ -204,17 +201,17 @@ class NexudusClient:
         self, space: Space, call: Call, read_s: float, departure: Departure, *, streamed: bool
     ) -> Exchange:
         limits = self._timeouts
-        url = _url(space.origin)
+        host, to = _host(space.origin), space.origin
         places = self._streamed if streamed else self._cached
         known = any(name in _CREDENTIALS for name, _ in call.headers)
         place = places.place(Party(space.name, known, call.arriving))
-        request = httpx.Request(
+        request = httpcore.Request(
             call.method,
-            url,
-            headers=[(b"host", url.netloc), *_framed(call)],
-            stream=httpx.ByteStream(b"") if call.body is None else _Body(call.body, place),
+            # The target is beside the origin, so that no part of it can become a host.
+            httpcore.URL(scheme=to.scheme, host=to.host, port=to.port, target=_target(call)),
+            headers=[(b"host", host), *_framed(call)],
+            content=b"" if call.body is None else _Body(call.body, place),
             extensions={
-                "target": _target(call),
                 "timeout": {
                     "connect": limits.connect_s,
                     "read": read_s,
@@ -235,7 +232,7 @@ class NexudusClient:
             drain.add_done_callback(self._draining.discard)
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body:
     def __init__(self, chunks: AsyncIterator[bytes], place: Place) -> None:
         self._chunks = chunks
         self._place = place
@@ -250,8 +247,8 @@ class _Body(httpx.AsyncByteStream):
 
 
 @functools.lru_cache
-def _url(origin: Origin) -> httpx.URL:
-    """Only the origin: the target goes beside it, so that no part of it can become a host."""
+def _host(origin: Origin) -> bytes:
+    """The value of `Host`. Raises TargetError for an origin that reads otherwise than it says."""
     try:
         url = httpx.URL(origin.url)
     except httpx.InvalidURL:
@@ -260,7 +257,7 @@ def _url(origin: Origin) -> httpx.URL:
     read = Origin(url.scheme, url.raw_host.decode("ascii"), port or 0)
     if read != origin or url.raw_path != b"/" or url.userinfo:
         raise TargetError("the space has no usable origin")
-    return url
+    return url.netloc
 
 
 def _target(call: Call) -> bytes:

@@ -11,11 +11,10 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import httpcore
-import httpx
 
 SWEEPS: Final = 4
 """Within the life of an idle connection; a sweep closes those that have ended."""
@@ -33,10 +32,10 @@ class _Kept:
     requests: int = 0
 
 
-class Connections(httpx.AsyncBaseTransport):
+class Connections:
     """A transport whose connections come from `opened(origin)`; at most `most` are kept.
 
-    A failure is httpcore's or httpx' own. `keepalive_s`: how long an idle one is kept. `clock`:
+    All failures are httpcore's. `keepalive_s`: how long an idle one is kept. `clock`:
     monotonic seconds.
     """
 
@@ -56,24 +55,10 @@ class Connections(httpx.AsyncBaseTransport):
         self._all: set[_Kept] = set()
         self._ready: dict[tuple[bytes, bytes, int], list[_Kept]] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        passed = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(
-                scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-            ),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        response, used = await self._answered(passed)
-        return httpx.Response(
-            response.status,
-            headers=response.headers,
-            stream=_Body(response, lambda: self._put_back(used)),
-            extensions=response.extensions,
-        )
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        response, used = await self._answered(request)
+        response.stream = _Body(response.stream, lambda: self._put_back(used))
+        return response
 
     async def aclose(self) -> None:
         for kept in list(self._all):
@@ -146,22 +131,22 @@ class Connections(httpx.AsyncBaseTransport):
             kept.ready.remove(kept)
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body:
     """A response's, whose end gives the connection back."""
 
-    def __init__(self, response: httpcore.Response, ended: Callable[[], Awaitable[None]]) -> None:
-        self._response = response
+    def __init__(self, stream: Any, ended: Callable[[], Awaitable[None]]) -> None:
+        self._stream = stream
         self._ended = ended
         self._closed = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        stream = self._response.stream
-        assert not isinstance(stream, bytes)
-        return stream.__aiter__()  # type: ignore[union-attr]
+        chunks: AsyncIterator[bytes] = self._stream.__aiter__()
+        return chunks
 
     async def aclose(self) -> None:
         if not self._closed:
             self._closed = True
-            with anyio.CancelScope(shield=True):
-                await self._response.aclose()
+            try:
+                await self._stream.aclose()
+            finally:
                 await self._ended()

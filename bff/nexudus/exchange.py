@@ -1,21 +1,19 @@
 """One request and its response, in a task that is never cancelled from outside.
 
-httpcore's connections bear anyio's cancel scopes, but one that is being closed stays open for good
-if the task that does so is cancelled. So the exchange has a task of its own, which ends by its own
-scope only, whatever happens to the task that waits for it.
+A connection of httpcore that is being closed stays open for good if the task that does so is
+cancelled. So the exchange has a task of its own, which it cancels itself, once and never while it
+closes, whatever happens to the task that waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from typing import Final, Protocol, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from typing import Final, Protocol, TypeVar, cast
 
-import anyio
 import httpcore
-import httpx
 
-from bff.errors import BffError, Overloaded, RequestStalled, UpstreamDown
+from bff.errors import BffError, Overloaded, RequestStalled, UpstreamDown, UpstreamTimeout
 from bff.nexudus.delivery import End, Event, Head, Parcel, Pieces
 from bff.nexudus.errors_map import translated
 from bff.nexudus.places import Place
@@ -25,6 +23,18 @@ T = TypeVar("T")
 _DRAIN_S: Final = 10.0
 _DRAIN_BYTES: Final = 2**20
 _CUT_S: Final = 1.0
+
+
+class Transport(Protocol):
+    """What makes requests, as httpcore's pools do, and fails as they do."""
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        """The response's head; its `stream` is the body, and is to be closed."""
+        ...
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        ...
 
 
 class Departure(Protocol):
@@ -90,8 +100,8 @@ class Exchange:
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
-        request: httpx.Request,
+        transport: Transport,
+        request: httpcore.Request,
         place: Place,
         departure: Departure,
         most: int | None = None,
@@ -101,7 +111,6 @@ class Exchange:
         self._transport = transport
         self._request = request
         self._place = place
-        self._scope = anyio.CancelScope()
         self._network: httpcore.AsyncNetworkStream | None = None
         self._admitted = False
         self._http2 = False
@@ -109,6 +118,8 @@ class Exchange:
         self._discarded = 0
         self._sent = False
         self._lost = False
+        self._closing = False
+        self._stopped = False
         place.on_lost = self._lose
         request.extensions["trace"] = self._trace
         self._task = asyncio.create_task(self._run())
@@ -121,7 +132,7 @@ class Exchange:
 
     @property
     def task(self) -> asyncio.Task[None]:
-        """Ends when the connection is closed or back in the pool; never raises."""
+        """Ends when the connection is closed or back in the pool; never fails."""
         return self._task
 
     async def head(self) -> Head:
@@ -138,10 +149,15 @@ class Exchange:
             assert isinstance(event, bytes)
             yield event
 
-    async def whole(self) -> tuple[Head, bytes]:
-        """Head and encoded body, once all is there. UpstreamError, also if it is too long."""
+    async def whole(self, within_s: float) -> tuple[Head, bytes]:
+        """Head and encoded body, once all is there. UpstreamError, also if it is late or long."""
         assert isinstance(self._delivery, Parcel)
-        return await self._delivery.opened()
+        late = UpstreamTimeout("Nexudus did not answer within the deadline")
+        alarm = asyncio.get_running_loop().call_later(within_s, self._delivery.end_with, late)
+        try:
+            return await self._delivery.opened()
+        finally:
+            alarm.cancel()
 
     async def release(self) -> None:
         """Ends the exchange: its connection is closed, unless the response has been read.
@@ -155,7 +171,7 @@ class Exchange:
         if self._http2 or (self._admitted and not self._sent):
             self._discard()
             return
-        self._scope.cancel()
+        self._stop()
         await settled(self._task)
 
     async def drained(self) -> None:
@@ -166,7 +182,7 @@ class Exchange:
                 await self._cut()
                 await asyncio.wait({self._task}, timeout=_CUT_S)
         finally:
-            self._scope.cancel()
+            self._stop()
             await settled(self._task)
 
     async def _cut(self) -> None:
@@ -190,29 +206,33 @@ class Exchange:
         self._delivery.discard()
 
     async def _run(self) -> None:
-        with self._scope:
-            outcome: Event = End.END
+        outcome: Event = End.END
+        try:
+            await self._admit()
             try:
-                await self._admit()
-                try:
-                    await self._transfer()
-                finally:
-                    self._departure.gone()
-                    self._place.give_back()
-            except BffError as error:
-                outcome = error
-            except Exception as error:
-                outcome = translated(error)
-            await self._put(outcome)
-        if self._lost and self._scope.cancelled_caught:
-            self._delivery.end_with(
-                RequestStalled("The client stood still while others waited for its connection.")
-            )
+                await self._transfer()
+            finally:
+                self._departure.gone()
+                self._place.give_back()
+        except BffError as error:
+            outcome = error
+        except Exception as error:
+            outcome = translated(error)
+        await self._put(outcome)
+
+    def _stop(self) -> None:
+        """Whatever it waits for, it does so no more; what it closes it closes, though unread."""
+        if self._closing:
+            self._discard()
+        elif not self._stopped:
+            self._stopped = True
+            self._task.cancel()
 
     def _lose(self) -> None:
         # Only streams stand, once they are sent: HTTP/1.1 bears to be cancelled then.
-        self._lost = True
-        self._scope.cancel()
+        if not self._closing:
+            self._lost = True
+            self._stop()
 
     async def _admit(self) -> None:
         try:
@@ -228,17 +248,15 @@ class Exchange:
         network = response.extensions.get("network_stream")
         if isinstance(network, httpcore.AsyncNetworkStream):
             self._network = network
-        stream = response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)
         try:
-            await self._put(Head(response.status_code, tuple(response.headers.raw)))
-            async for chunk in stream:
+            await self._put(Head(response.status, tuple(response.headers)))
+            async for chunk in cast(AsyncIterable[bytes], response.stream):
                 await self._put(chunk)
         finally:
-            with anyio.CancelScope(shield=True):
-                await stream.aclose()
+            self._closing = True
+            await response.aclose()
 
-    async def _handed_over(self) -> httpx.Response:
+    async def _handed_over(self) -> httpcore.Response:
         while True:
             try:
                 return await self._transport.handle_async_request(self._request)
@@ -257,13 +275,19 @@ class Exchange:
                 raise UpstreamDown("nobody waits for the answer any more")
             self._sent = True
             self._http2 = http2
+            # Nothing else of what it does is of interest: not to be told of it saves a few awaits.
+            del self._request.extensions["trace"]
         elif event.endswith(".send_request_headers.complete"):
             self._departure.gone()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         # Both hold it, and it them: nobody else does now, and the garbage collector has less to do.
         self._place.on_lost = _nothing
-        del self._request.extensions["trace"]
+        self._request.extensions.pop("trace", None)
         # Somebody else's cancellation, such as the end of the loop: the reader must not hang.
         if task.cancelled():
-            self._delivery.end_with(UpstreamDown("the call was cancelled"))
+            self._delivery.end_with(
+                RequestStalled("The client stood still while others waited for its connection.")
+                if self._lost
+                else UpstreamDown("the call was cancelled")
+            )

@@ -56,9 +56,7 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if not self._arrived and not self._ended:
-            with _failing(httpcore.ReadTimeout, httpcore.ReadError):
-                async with asyncio.timeout(timeout):
-                    await self._something()
+            await self._something(timeout)
         if self._broken is not None and not self._arrived:
             raise httpcore.ReadError(type(self._broken).__name__)
         data = bytes(self._arrived[:max_bytes])
@@ -144,12 +142,20 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             self._writer.set_result(None)
         self._writer = None
 
-    async def _something(self) -> None:
-        self._reader = asyncio.get_running_loop().create_future()
+    async def _something(self, timeout: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._reader = loop.create_future()
+        alarm = None if timeout is None else loop.call_later(timeout, self._end_silence)
         try:
             await self._reader
         finally:
             self._reader = None
+            if alarm is not None:
+                alarm.cancel()
+
+    def _end_silence(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_exception(httpcore.ReadTimeout())
 
     def _read_on(self) -> None:
         if self._reader is not None and not self._reader.done():

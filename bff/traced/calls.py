@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-import httpx
+import httpcore
 
 from bff.errors import UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.nexudus.admission import ABANDONED, CUT, Admission, Attempt, Tries
 from bff.nexudus.answers import Answer
 from bff.nexudus.client import ANYTIME, Call, NexudusClient
-from bff.nexudus.exchange import Departure, Exchange
+from bff.nexudus.exchange import Departure, Exchange, Transport
 from bff.nexudus.headers import RawHeaders
 from bff.nexudus.intent import Intent
 from bff.observe.tracing import Kind, Tracer
@@ -101,18 +101,21 @@ class TracedClient(NexudusClient):
                         span.failed(str(status))
 
 
-class _Telling(httpx.AsyncBaseTransport):
+class _Telling:
     """A transport that tells Nexudus of the trace, and the trace of Nexudus' status."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, tracer: Tracer) -> None:
+    def __init__(self, inner: Transport, tracer: Tracer) -> None:
         self._inner = inner
         self._tracer = tracer
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.headers.update(self._tracer.outgoing())
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        told = {name.encode(): value.encode() for name, value in self._tracer.outgoing()}
+        # It may be there already, from where it missed its turn.
+        kept = [header for header in request.headers if header[0] not in told]
+        request.headers = [*kept, *told.items()]
         response = await self._inner.handle_async_request(request)
         if (statuses := _ANSWERED.get()) is not None:
-            statuses.append(response.status_code)
+            statuses.append(response.status)
         return response
 
     async def aclose(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import httpx
 from starlette.middleware import Middleware
 
 from bff.cache.envelope import Sealer
@@ -18,6 +17,7 @@ from bff.clock import Clock
 from bff.nexudus.admission import Admission, AdmissionPolicy
 from bff.nexudus.budget.contract import Budget
 from bff.nexudus.client import NexudusClient, Timeouts
+from bff.nexudus.exchange import Transport
 from bff.observe.tracing import Tracer
 from bff.traced.cache import TracedCache
 from bff.traced.calls import TracedAdmission, TracedClient
@@ -59,7 +59,7 @@ class Parts:
         return flights
 
     def client(
-        self, transport: httpx.AsyncBaseTransport, timeouts: Timeouts, clock: Clock, *, shared: bool
+        self, transport: Transport, timeouts: Timeouts, clock: Clock, *, shared: bool
     ) -> NexudusClient:
         if self._tracer is None:
             return NexudusClient(transport, timeouts, clock, shared=shared)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpcore
 import pytest
 
 from bff.clock import SystemClock
@@ -20,6 +20,16 @@ from tests.support.raw_upstream import Peer, answering, upstream
 from tests.support.tls import TestTls
 
 HEADERS = cached_request_headers("t0ken", Variants())
+
+
+class Reticent:
+    """A transport that tells nothing of its doings."""
+
+    async def handle_async_request(self, _: httpcore.Request) -> httpcore.Response:
+        return httpcore.Response(200, content=b"[]")
+
+    async def aclose(self) -> None:
+        pass
 
 
 @dataclass(slots=True)
@@ -145,8 +155,7 @@ async def test_a_transport_that_tells_nothing_of_its_doings_is_taken_to_have_sen
     None
 ):
     turn = Turn(is_due=True)
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=[]))
-    client = NexudusClient(transport, Timeouts(), SystemClock())
+    client = NexudusClient(Reticent(), Timeouts(), SystemClock())
     space = Space("alpha", Origin("http", "alpha.test", 80))
     assert (await client.get(space, "/", HEADERS, 5, turn)).status == 200
     assert set(turn.log) == {"gone"}

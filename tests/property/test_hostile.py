@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable
 from urllib.parse import unquote
 
-import httpx
+import httpcore
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,14 +64,17 @@ requests = st.builds(
 )  # fmt: skip
 
 
-class Nothing(httpx.AsyncBaseTransport):
+class Nothing:
     """A Nexudus that knows nothing of what it is asked for."""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        assert isinstance(request.stream, httpx.AsyncByteStream)
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        assert isinstance(request.stream, AsyncIterable)
         async for _ in request.stream:
             pass
-        return httpx.Response(404, stream=httpx.ByteStream(b""))
+        return httpcore.Response(404)
+
+    async def aclose(self) -> None:
+        pass
 
 
 @settings(max_examples=40)

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import brotli  # type: ignore[import-untyped]
+import httpcore
 import httpx
 import orjson
 import zstandard
@@ -53,12 +54,16 @@ async def _by_client(path: str, bearer: str) -> bytes:
 
 async def _by_transport(path: str, bearer: str) -> bytes:
     """Over the gateway's connections, which are httpcore's without its pool."""
-    request = httpx.Request("GET", _UPSTREAM + path, headers={"authorization": bearer})
-    answer = await _CONNECTIONS.handle_async_request(request)
-    answer.request = request
+    asked = httpcore.URL(_UPSTREAM + path)
+    headers = [(b"host", asked.host), (b"authorization", bearer.encode())]
+    answer = await _CONNECTIONS.handle_async_request(
+        httpcore.Request("GET", asked, headers=headers)
+    )
     body = await answer.aread()
     await answer.aclose()
-    answer.raise_for_status()
+    if answer.status >= 400:
+        request = httpx.Request("GET", _UPSTREAM + path)
+        httpx.Response(answer.status, request=request).raise_for_status()
     return body
 
 

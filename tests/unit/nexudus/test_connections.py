@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import httpcore
-import httpx
 import pytest
 
 from bff.nexudus.connections import Connections
@@ -86,10 +85,10 @@ class World:
         self.lines.append(Line(self.offered, self.http2, self.goes_on))
         return self.lines[-1]
 
-    async def begin(self, origin: str = ACME, path: str = "/") -> httpx.Response:
-        return await self.pool.handle_async_request(httpx.Request("GET", origin + path))
+    async def begin(self, origin: str = ACME, path: str = "/") -> httpcore.Response:
+        return await self.pool.handle_async_request(httpcore.Request("GET", origin + path))
 
-    async def end(self, *answers: httpx.Response) -> None:
+    async def end(self, *answers: httpcore.Response) -> None:
         for answer in answers:
             assert await answer.aread() == b"whole"
             await answer.aclose()
