@@ -144,7 +144,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
             yield
 
     return Gateway(
-        Front(endpoints, relay, store_s=settings.redis_timeout_ms / 1000),
+        Front(endpoints, relay, store_s=min(settings.redis_timeout_ms / 1000, settings.deadline_s)),
         routes=[
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),

@@ -20,6 +20,7 @@ from bff.nexudus.intent import Observer, Purpose
 from bff.observe.journal import Event, EventKind, Journal
 from bff.observe.metrics import Metrics
 from bff.observe.sampler import Sampler
+from bff.observe.series import Count
 from bff.session.reads import Reads
 from bff.session.sharing import Sharing
 from bff.shape import NamedShapes
@@ -45,6 +46,7 @@ class Observed:
         self.sampler = Sampler(self.metrics, clock)
         self._clock = clock
         self._spaces = tuple(spaces)
+        self._reads: dict[tuple[str, ...], tuple[Count, ...]] = {}
 
     def note(self, kind: EventKind, space: str, text: str) -> None:
         """Something happened, now."""
@@ -133,10 +135,17 @@ class Observed:
                 metrics.set("bff_budget_used", window.used, space, name)
                 metrics.set("bff_budget_limit", window.limit.calls, space, name)
 
-    def _read(self, space: str, resource: str, tier: str, outcome: str) -> None:
-        self.metrics.count("bff_cache_reads", space, resource, tier, outcome)
+    def _read(self, *told: str) -> None:
+        for count in self._reads.get(told) or self._reads_of(*told):
+            count.add()
+
+    def _reads_of(self, space: str, resource: str, tier: str, outcome: str) -> tuple[Count, ...]:
+        """What counts such reads: looked up once, not for each of them."""
+        counts = [self.metrics.counter("bff_cache_reads", space, resource, tier, outcome)]
         if outcome in WITHOUT_A_CALL:
-            self.metrics.count("bff_upstream_calls_saved", space, resource)
+            counts.append(self.metrics.counter("bff_upstream_calls_saved", space, resource))
+        self._reads[space, resource, tier, outcome] = found = tuple(counts)
+        return found
 
     def _invalidated(self, space: str, cause: str, reach: Reach) -> None:
         extent = "everywhere" if reach.everywhere else "stored" if reach.stored else "pending"

@@ -116,5 +116,5 @@ class Proof:
         if form != _PROOF_FORM or not width or not packed or len(packed) % width:
             raise EnvelopeError(f"stored proof has another form, this process reads {_PROOF_FORM}")
         places = range(0, len(packed), width)
-        user, *coworkers = (int.from_bytes(packed[at : at + width], "big") for at in places)
+        user, *coworkers = [int.from_bytes(packed[at : at + width], "big") for at in places]
         return Proof(accepted_at, user, tuple(coworkers))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
+from typing import NamedTuple
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -36,8 +37,7 @@ compressor of this level is made for. They are searched at every byte, so they s
 MAX_PLAIN_BYTES = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """What a sealed value is bound to: its address and header, and its token if it has one."""
 
     address: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bff.cache import tags as tagging
 from bff.cache.entry import Entry, Proof
@@ -76,30 +77,32 @@ class Ticket:
     stamp: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """Answers to `find`, in order, and the ticket for a fetch that begins after it."""
 
     ticket: Ticket
     values: tuple[Found | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a request found `at` one moment for questions of which it had yet to ask some.
 
-    Of one space; monotonic seconds. It is good for a moment, and while nothing is dropped here.
+    Of one space, by name; monotonic seconds. It is good for a moment, and while nothing is dropped
+    here. Without names where nothing can be told.
     """
 
-    found: Mapping[Want, Found | None]
+    names: Sequence[str]
+    values: Sequence[Found | None]
     ticket: Ticket
     at: float
 
     def of(self, wants: Sequence[Want]) -> Findings | None:
         """The answers to one question, unless some of it was not among them."""
-        if any(want not in self.found for want in wants):
+        found = dict(zip(self.names, self.values, strict=True))
+        try:
+            return Findings(self.ticket, tuple([found[want.key] for want in wants]))
+        except KeyError:
             return None
-        return Findings(self.ticket, tuple(self.found[want] for want in wants))
 
 
 @dataclass(frozen=True, slots=True)

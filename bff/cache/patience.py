@@ -145,19 +145,15 @@ def pace() -> Pace:
 class Allowance:
     """Seconds that may be waited. Waits at the same time count once."""
 
-    __slots__ = ("_left_s", "_over", "_since", "_waits", "time")
+    __slots__ = ("_left_s", "_since", "_waits", "is_over", "time")
 
     def __init__(self, timeout_s: float, clock: Time) -> None:
         self.time = clock
         self._left_s = timeout_s
         self._since = 0.0
         self._waits = 0
-        self._over = False
-
-    @property
-    def over(self) -> bool:
+        self.is_over = False
         """Whether the request has ended: what goes on behind it is nobody's wait."""
-        return self._over
 
     def left_s(self) -> float:
         """Seconds that may still be waited; 0 when none."""
@@ -217,29 +213,35 @@ class Allowance:
 
     def close(self) -> None:
         """The request has been answered."""
-        self._over = True
+        self.is_over = True
 
 
 _current: ContextVar[Allowance | None] = ContextVar("store_patience", default=None)
 _part: ContextVar[float] = ContextVar("store_part", default=1.0)
 
 
-@contextlib.contextmanager
-def limited(timeout_s: float, clock: Time | None = None) -> Iterator[None]:
+class limited:  # noqa: N801 - a context manager, called as those of contextlib are
     """Around a request: what is done here, and in tasks begun here, waits `timeout_s` in all.
 
     Within another one nothing changes. Once it ends, tasks that go on wait as outside of any.
     """
-    if current() is not None:
-        yield
-        return
-    allowance = Allowance(timeout_s, clock or pace())
-    before = _current.set(allowance)
-    try:
-        yield
-    finally:
-        allowance.close()
-        _current.reset(before)
+
+    __slots__ = ("_allowance", "_before", "_clock", "_timeout_s")
+
+    def __init__(self, timeout_s: float, clock: Time | None = None) -> None:
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._allowance: Allowance | None = None
+
+    def __enter__(self) -> None:
+        if current() is None:
+            self._allowance = Allowance(self._timeout_s, self._clock or pace())
+            self._before = _current.set(self._allowance)
+
+    def __exit__(self, *_: object) -> None:
+        if self._allowance is not None:
+            self._allowance.close()
+            _current.reset(self._before)
 
 
 @contextlib.contextmanager
@@ -265,7 +267,7 @@ def hurried() -> Iterator[None]:
 def current() -> Allowance | None:
     """What is left of this request's patience; None outside of one."""
     allowance = _current.get()
-    return None if allowance is None or allowance.over else allowance
+    return None if allowance is None or allowance.is_over else allowance
 
 
 def is_spent() -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from bff.cache.keys import Container
 from bff.errors import StoreUnavailable
@@ -19,8 +19,7 @@ SEAL_BYTES = 16
 """Of AES-GCM's tag, with which a sealed value ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(NamedTuple):
     """A stored value as it rests: its clear header (stamp and tags) and its sealed rest."""
 
     header: bytes
@@ -33,8 +32,7 @@ class Raw:
         return self.header + self.sealed[-SEAL_BYTES:]
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """Answers to a `load`, in order; `stamp` is for a fetch that begins now."""
 
     stamp: int

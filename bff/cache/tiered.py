@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import structlog
 
@@ -66,8 +67,10 @@ class TieredCache:
         self._clock = clock
         self._max_age_s = max_age_s
         self._stand_in_s = stand_in_s
-        self._loads: dict[tuple[str, tuple[Want, ...], int], asyncio.Future[Findings]] = {}
+        self._loads: dict[tuple[tuple[str, ...], int], asyncio.Future[Findings]] = {}
         self.bus: Bus | None = None
+        self.keeps_copies: Final = memory.max_bytes > 0
+        """Whether there is any room in process: with none, whatever is found is found once."""
 
     @property
     def memory_usable(self) -> bool:
@@ -78,11 +81,6 @@ class TieredCache:
         """
         assert self.bus is not None
         return self.bus.trusted or not self.store.available
-
-    @property
-    def keeps_copies(self) -> bool:
-        """Whether there is any room in process: with none, whatever is found is found once."""
-        return self.memory.max_bytes > 0
 
     def hold(
         self, value: object, cost: int, tags: Tags, *,
@@ -110,7 +108,7 @@ class TieredCache:
         `seen`: just before, by the same request, which is then not asked for again.
         """
         ticket, found = self.memory.ticket(), self._copies(wants)
-        missing = tuple(want for want, held in zip(wants, found, strict=True) if held is None)
+        missing = [want for want, held in zip(wants, found, strict=True) if held is None]
         if not missing:
             return Findings(Ticket(ticket, None), tuple(found))
         stored = seen.of(missing) if seen is not None and self.holds(seen) else None
@@ -118,19 +116,21 @@ class TieredCache:
             assert self.bus is not None
             ask = self._together if self.bus.trusted else self._alone
             stored = await ask(space, missing, ticket)
+        if len(missing) == len(found):
+            return stored
         rest = iter(stored.values)
-        return Findings(stored.ticket, tuple(next(rest) if h is None else h for h in found))
+        return Findings(stored.ticket, tuple([next(rest) if h is None else h for h in found]))
 
     async def survey(self, space: str, wants: Sequence[Want]) -> Seen:
         """What is held for several questions of one request, asked as one."""
         assert self.bus is not None
         at = self._clock.monotonic()
         if not self.bus.trusted:  # it could not be told whether it still holds
-            return Seen({}, self.unstamped(), at)
+            return Seen((), (), self.unstamped(), at)
         findings = await self.find(space, wants)
         failed = findings.ticket.stamp is None and not all(map(_is_here, findings.values))
-        found = {} if failed else dict(zip(wants, findings.values, strict=True))
-        return Seen(found, findings.ticket, at)
+        names = [] if failed else [want.key for want in wants]
+        return Seen(names, () if failed else findings.values, findings.ticket, at)
 
     def holds(self, seen: Seen) -> bool:
         """Whether it was just now, an invalidation since would have been heard, and none was."""
@@ -150,21 +150,21 @@ class TieredCache:
 
     async def look(self, space: str, wants: Sequence[Want]) -> Findings:
         """As `find`, past what this process holds: another may have stored something newer."""
-        return await self._alone(space, tuple(wants), self.memory.ticket())
+        return await self._alone(space, wants, self.memory.ticket())
 
-    async def _alone(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
+    async def _alone(self, space: str, wants: Sequence[Want], ticket: int) -> Findings:
         try:
             return await self._loaded(space, wants, ticket)
         except StoreUnavailable:
             return self._stand_ins(wants, ticket)
 
-    async def _together(self, space: str, wants: tuple[Want, ...], ticket: int) -> Findings:
+    async def _together(self, space: str, wants: Sequence[Want], ticket: int) -> Findings:
         """What the shared store holds, asked once for callers that want the same at the same time.
 
         Not for callers between which there was an invalidation: `ticket` tells them apart, which is
         why this is not for a process that may not hear of one.
         """
-        key = (space, wants, ticket)
+        key = (tuple([want.key for want in wants]), ticket)
         own: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
         while (under_way := self._loads.setdefault(key, own)) is not own:
             try:
@@ -273,21 +273,21 @@ class TieredCache:
 
         A store that is full keeps what it had, and an answer of it may be from before a save.
         """
-        kept, seal = self.memory.peek(want.key), raw.seal
-        if kept is not None and kept.seal == seal and isinstance(kept.value, Entry | Proof):
+        kept = self.memory.peek(want.key)
+        if kept is not None and kept.seal == raw.seal and isinstance(kept.value, Entry | Proof):
             # It was opened before, and the store has nothing else: only its time begins anew.
-            value, held = kept.value, self._lasting(kept.value, kept.cost, kept.tags, seal)
+            value, held = kept.value, self._lasting(kept.value, kept.cost, kept.tags, kept.seal)
         else:
             opened = self._opened(want, address, raw)
             if opened is None:
                 return None
-            copy = self.held(want)
+            copy = None if kept is None else self.held(want)
             if copy is not None and copy.value.moment > opened.moment:
                 return copy
             if not self.keeps_copies:
                 return Found(opened, Tier.L2, self._clock.monotonic() + self._cap_s())
             fill = Fill(want, opened, raw.tags)
-            value, held = opened, self._held(fill, fill.dropped_by(), seal)
+            value, held = opened, self._held(fill, fill.dropped_by(), raw.seal)
         self.memory.put(want.key, held, ticket)
         return Found(value, Tier.L2, held.expires)
 

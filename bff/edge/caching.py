@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from bff.edge.headers_in import TCHAR
 
@@ -44,39 +43,27 @@ _KEPT_DURATIONS: Final = frozenset({"max-age", "stale-while-revalidate", "stale-
 
 
 class Forwarded(StrEnum):
-    """Why a request went upstream (RFC 9211 §2.2)."""
+    """Why a request went upstream (RFC 9211 §2.2), as far as that is told."""
 
     BYPASS = "bypass"
-    METHOD = "method"
     URI_MISS = "uri-miss"
-    VARY_MISS = "vary-miss"
-    MISS = "miss"
-    REQUEST = "request"
-    STALE = "stale"
     PARTIAL = "partial"
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """Answered from the cache. `ttl_s`: freshness left, negative when stale."""
 
     ttl_s: float
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """Nexudus was asked. `status`: its answer, if any; `collapsed`: one flight for several callers.
-
-    `ttl_s`: freshness left of what is served, where the answer has one.
-    """
+class Forward(NamedTuple):
+    """Nexudus was asked. `status`: its answer, if any; `collapsed`: one flight for several."""
 
     reason: Forwarded
     status: int | None = None
-    ttl_s: float | None = None
     stored: bool = False
     collapsed: bool = False
-    detail: str = ""
 
 
 def cache_status(outcome: Hit | Forward) -> str:
@@ -88,19 +75,17 @@ def cache_status(outcome: Hit | Forward) -> str:
     """
     members = ["bff"]
     if isinstance(outcome, Hit):
-        members.append("hit")
-    else:
-        members.append(f"fwd={outcome.reason}")
-        if outcome.status is not None:
-            members.append(f"fwd-status={outcome.status}")
-        if outcome.stored:
-            members.append("stored")
-        if outcome.collapsed:
-            members.append("collapsed")
-    if outcome.ttl_s is not None:
-        members.append(f"ttl={_sf_integer(outcome.ttl_s)}")
-    if outcome.detail:
-        members.append(f"detail={_sf_text(outcome.detail)}")
+        members += ["hit", f"ttl={_sf_integer(outcome.ttl_s)}"]
+        if outcome.detail:
+            members.append(f"detail={_sf_text(outcome.detail)}")
+        return "; ".join(members)
+    members.append(f"fwd={outcome.reason}")
+    if outcome.status is not None:
+        members.append(f"fwd-status={outcome.status}")
+    if outcome.stored:
+        members.append("stored")
+    if outcome.collapsed:
+        members.append("collapsed")
     return "; ".join(members)
 
 

@@ -76,7 +76,7 @@ class Counters:
     ) -> Counts:
         """Those of an answer that is made of these readings; `finished`: before it was asked."""
         parts = tuple(
-            (r.resource.name, _HIT if r.entry.status == 200 else _NEGATIVE) for r in readings
+            [(r.resource.name, _HIT if r.entry.status == 200 else _NEGATIVE) for r in readings]
         )
         key = (space, route, parts, finished)
         counts = self._known.get(key)

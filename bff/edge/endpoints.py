@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -15,12 +15,13 @@ from bff.edge.caching import Forward, Forwarded, cache_status, merge_vary, priva
 from bff.edge.callers import Callers, Known
 from bff.edge.respond import JSON_TYPE, AtHand, Made, RepresentationKey, Responder
 from bff.edge.target import coworker_id, parse_query
-from bff.errors import ParameterError, TargetError, UpstreamTimeout
+from bff.errors import ParameterError, TargetError
 from bff.nexudus.answers import Answer
 from bff.nexudus.location import relocated
 from bff.observe.metrics import Metrics
 from bff.resources import Resource
 from bff.session.bootstrap import Bootstrap, Document, in_shape
+from bff.session.deadline import in_time
 from bff.session.interpret import Refusal
 from bff.session.principal import Principal
 from bff.session.reading import Caller, Outcome, Reading
@@ -31,9 +32,12 @@ Make = Callable[[], Awaitable[Made | Refusal]]
 
 PATIENCE = 0.9
 """Part of the deadline that Nexudus is waited for; the rest is for an answer without it."""
+REMEMBERED: Final = 128
+REMEMBERED_BYTES: Final = 1024
+"""Queries, and how long one is at most: together some 400 KB."""
 BOOTSTRAP_PARAMETERS = frozenset({"_shape", "coworkerId"})
 LIST_PARAMETERS = frozenset({"_shape"})
-_COPIES = frozenset({Outcome.HIT, Outcome.STALE})
+_COPIES = (Outcome.HIT, Outcome.STALE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Asked:
 
     caller: Known
     shape: Shape
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
     shape_name: str
 
     @property
@@ -61,12 +65,15 @@ class Understanding:
         self.keyring: Final = keyring
         self.shapes: Final = shapes
         self._callers = Callers(keyring)
+        self._read = lru_cache(maxsize=REMEMBERED)(parse_query)
 
     def of(self, scope: Scope, parameters: frozenset[str]) -> Asked:
         """The caller, the variants and the shape of a request. Raises RequestError."""
         exchange, space = exchanges.of(scope), exchanges.space_of(scope)
         caller = self._callers.of(space.name, scope["headers"], exchange.given)
-        given = parse_query(scope["query_string"], parameters)
+        query = scope["query_string"]
+        read = self._read if len(query) <= REMEMBERED_BYTES else parse_query
+        given = read(query, parameters)
         text = given.get("_shape", "")
         shape, reference = self.shapes.resolve(text), text.strip(" ")
         name = reference if reference.startswith("@") else shape.canonical
@@ -74,7 +81,7 @@ class Understanding:
 
 
 class Endpoints:
-    """The cached routes. `deadline_s` bounds each request as a whole.
+    """The cached routes. `deadline_s` bounds whatever asks Nexudus.
 
     `on_asked` hears of each request that was understood, before it is answered.
     """
@@ -112,7 +119,8 @@ class Endpoints:
             return replace(made, at_hand=whole)
 
         async def make() -> Made | Refusal:
-            document = await self._bootstrap.document(caller, asked.shape, hint)
+            within_s = self._deadline_s
+            document = await self._bootstrap.document(caller, asked.shape, hint, within_s)
             if isinstance(document, Refusal):
                 return document
             return self._bootstrapped(asked, document)
@@ -124,7 +132,8 @@ class Endpoints:
         asked = self._understanding.of(scope, LIST_PARAMETERS)
 
         async def make() -> Made | Refusal:
-            reading = await self._reads.profiles(self._caller(scope, asked))
+            asking = self._reads.profiles(self._caller(scope, asked))
+            reading = await in_time(self._deadline_s, asking)
             return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, "", make)
@@ -135,7 +144,8 @@ class Endpoints:
         coworker = coworker_id(ident)
 
         async def make() -> Made | Refusal:
-            reading = await self._reads.related(self._caller(scope, asked), coworker)
+            asking = self._reads.related(self._caller(scope, asked), coworker)
+            reading = await in_time(self._deadline_s, asking)
             return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, ident, make)
@@ -167,7 +177,7 @@ class Endpoints:
     def _caller(self, scope: Scope, asked: Asked) -> Caller:
         began = exchanges.of(scope).started
         until = began + PATIENCE * self._deadline_s
-        return Caller(asked.principal, asked.caller.variants, until, began)
+        return Caller(asked.caller.principal, asked.caller.variants, until, began)
 
     async def _answer(
         self,
@@ -178,8 +188,7 @@ class Endpoints:
         make: Make,
         at_hand: Callable[[], Made | None] = lambda: None,
     ) -> None:
-        exchange = exchanges.of(scope)
-        principal = asked.principal
+        exchange, principal = exchanges.of(scope), asked.caller.principal
         key = RepresentationKey(
             space=principal.space,
             digest=principal.digest,
@@ -198,7 +207,7 @@ class Endpoints:
         ticket = self._responder.ticket()
         made = at_hand()
         if made is None:
-            found = await self._in_time(make)
+            found = await make()
             if isinstance(found, Refusal):
                 await send_refusal(found, scope, send)
                 return
@@ -207,13 +216,6 @@ class Endpoints:
         if made.at_hand is not None:
             exchange.recalled = AtHand(replace(key, shape=""), made.at_hand)
         await self._responder.send(scope, send, finished, made.readings, asked.shape_name)
-
-    async def _in_time(self, make: Make) -> Made | Refusal:
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await make()
-        except TimeoutError:
-            raise UpstreamTimeout("Nexudus did not answer within the deadline.") from None
 
 
 def _hint(text: str | None) -> int | None:

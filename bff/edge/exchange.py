@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
@@ -15,6 +15,9 @@ from bff.errors import RequestError, UnknownHost
 from bff.observe.trace_context import Parent, parent_of
 from bff.session.reading import Part
 from bff.spaces import Space
+
+if TYPE_CHECKING:
+    from bff.edge.respond import AtHand, RepresentationKey
 
 FINISHED = "hit:l1"
 """How `Exchange.cache` says that a request was answered from finished bytes."""
@@ -32,8 +35,9 @@ class Exchange:
     `space`: what its Host resolved to, or why it did not. `problem`: the type of the gateway's own
     problem document that answers it, if one does. `parts`: what a cached answer was made of.
     `parent`: the caller's span, by its own account. `trace_id`: empty where there is no trace.
-    `given`: its headers, where each is given once. `recalled`: the finished answer that it was
-    answered with, if it was, by its key in process, and `shape_name`: what its shape was asked by.
+    `given`: its headers, where each is given once. `recalled`: what it was answered with of this
+    process, if it was: a finished answer, by its key, or a whole document that it was made of;
+    `shape_name`: what its shape was asked by.
     """
 
     request_id: str
@@ -50,7 +54,7 @@ class Exchange:
     parent: Parent | None = None
     trace_id: str = ""
     given: Mapping[bytes, bytes] | None = None
-    recalled: Hashable | None = None
+    recalled: RepresentationKey | AtHand | None = None
     shape_name: str = ""
 
 
@@ -93,13 +97,14 @@ def trace_id_of(given: Mapping[bytes, bytes]) -> str:
 
 def method_of(scope: Scope) -> str:
     """The method to be told of: a client may send any word as one, its token among them."""
-    method = cast(str, scope["method"])
+    method: str = scope["method"]
     return method if method in _METHODS else "_OTHER"
 
 
 def of(scope: Scope) -> Exchange:
     """The exchange of a request that went through the outermost middleware."""
-    return cast(Exchange, scope[_KEY])
+    exchange: Exchange = scope[_KEY]
+    return exchange
 
 
 def space_name(exchange: Exchange) -> str:

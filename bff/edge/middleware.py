@@ -17,7 +17,7 @@ from bff.edge import exchange as exchanges
 from bff.edge.access_log import AccessLog, Line
 from bff.edge.caching import merge_vary, server_timing
 from bff.edge.headers_in import FRAMING, check_framing, single
-from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
+from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, problem_for
 from bff.errors import HeaderError, RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
 from bff.observe.journal import ProblemSeen
@@ -40,8 +40,8 @@ EXPOSED_HEADERS = (
 class ExchangeMiddleware:
     """Gives every request an id, and reports it once it is over: a log line and the metrics.
 
-    `failed` hears of each answer with a 5xx, and `learn` of each that was finished before, with all
-    its headers.
+    `failed` hears of each answer with a 5xx, and `learn` of each that this process had finished, or
+    made of a whole document that it had, with all its headers.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ExchangeMiddleware:
 
     def _with_timing(self, message: Message, exchange: exchanges.Exchange) -> list[Header]:
         headers = list(message.get("headers", ()))
-        if not any(name == b"server-timing" for name, _ in headers):
+        if b"server-timing" not in dict(headers):
             total_ms = (self._clock.monotonic() - exchange.started) * 1000
             headers.append((b"server-timing", server_timing({"total": total_ms}).encode()))
         return headers
@@ -144,22 +144,22 @@ class Cors(CORSMiddleware):
         """Browsers keep it for `max_age`; nobody in between does. A refusal is a problem (400)."""
         answer = super().preflight_response(request_headers)
         if answer.status_code != 200:
-            return _Refusal(f"{bytes(answer.body).decode()}: browsers may not send this request.")
+            said = f"{bytes(answer.body).decode()}: browsers may not send this request."
+            return _Refusal(lambda request_id: problem_for(HeaderError(said), request_id))
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Vary"] = merge_vary(answer.headers.get("Vary"), ("Authorization", "Origin"))
         return answer
 
 
 class _Refusal(Response):
-    """Of a preflight."""
+    """A problem where starlette wants a response. `made` of the request's id."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(status_code=400)
-        self._detail = detail
+    def __init__(self, made: Callable[[str], Problem]) -> None:
+        super().__init__()
+        self._made = made
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = problem_for(HeaderError(self._detail), exchanges.of(scope).request_id)
-        await send_problem(problem, scope, send)
+        await send_problem(self._made(exchanges.of(scope).request_id), scope, send)
 
 
 class ProblemMiddleware:
@@ -172,34 +172,26 @@ class ProblemMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def sending(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        exchange = exchanges.of(scope)
         try:
-            given = exchanges.of(scope).given
+            given = exchange.given
             if given is None or not FRAMING.isdisjoint(given):
                 check_framing(scope["headers"])
         except RequestError as error:
-            problem = problem_for(error, exchanges.of(scope).request_id)
+            problem = problem_for(error, exchange.request_id)
             await send_problem(problem, scope, send, close=True)
             return
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receive, send)
         except (RequestError, UpstreamError) as error:
-            if started:
+            if exchange.status:
                 raise  # the server cuts the connection: a truncated body must not look whole
-            exchange = exchanges.of(scope)
             await send_problem(problem_for(error, exchange.request_id), scope, send)
         except ClientDisconnect:
             return  # nobody is there to be told
         except Exception:
-            if started:
+            if exchange.status:
                 raise
-            exchange = exchanges.of(scope)
             log.exception("unexpected_error", request_id=exchange.request_id)
             await send_problem(Problem(INTERNAL, INTERNAL.remedy, exchange.request_id), scope, send)
 
@@ -232,23 +224,13 @@ class SpaceMiddleware:
             return error
 
 
-async def problem_of_routing(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405, as problem documents."""
+async def problem_of_routing(_: Request, error: Exception) -> Response:
+    """Starlette's own 405, as a problem document; that there is no route is told elsewhere."""
     assert isinstance(error, HTTPException)
-    exchange = exchanges.of(request.scope)
-    exchange.problem = (METHOD_NOT_ALLOWED if error.status_code == 405 else NOT_FOUND).slug
-    if error.status_code == 405:
-        allow = tuple((error.headers or {}).get("Allow", "").split(", "))
-        detail = "This route does not take this method."
-        problem = Problem(METHOD_NOT_ALLOWED, detail, exchange.request_id, allow=allow)
-    else:
-        problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
-    response = Response(problem.body(), problem.kind.status)
-    response.raw_headers[:] = [
-        *problem.headers(),
-        (b"content-length", str(len(response.body)).encode()),
-    ]
-    return response
+    assert error.status_code == 405, error.status_code
+    allow = tuple(sorted((error.headers or {}).get("Allow", "").split(", ")))
+    detail = "This route does not take this method."
+    return _Refusal(lambda request_id: Problem(METHOD_NOT_ALLOWED, detail, request_id, allow=allow))
 
 
 async def send_problem(problem: Problem, scope: Scope, send: Send, *, close: bool = False) -> None:

@@ -161,12 +161,12 @@ class Responder:
             body=compact(encoded.body) if keeps else encoded.body,
             validator=encoded.validator,
             complete=made.complete,
-            fetched_at=min(reading.entry.fetched_at for reading in made.readings),
+            fetched_at=min([reading.entry.fetched_at for reading in made.readings]),
             fresh_until=until,
             whole=len(made.body),
             left_out=made.left_out,
             counts=self._counters.of(key.space, key.route, made.readings),
-            parts=tuple(reading.part for reading in made.readings),
+            parts=tuple([reading.part for reading in made.readings]),
         )
         if keeps:
             # An answer is trusted no longer than the copies that it was made of.
@@ -256,11 +256,11 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
         return Hit(ttl_s=finished.fresh_until - now, detail=Tier.L1.value)
     if not finished.complete:
         return Forward(Forwarded.PARTIAL)
-    outcomes = {reading.outcome for reading in readings}
-    ttl_s: float = min(remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings)
+    outcomes = [reading.outcome for reading in readings]
+    ttl_s: float = min([remaining_s(r.entry.fetched_at, now, r.fresh, None) for r in readings])
     if Outcome.STALE_ERROR in outcomes:
         return Hit(ttl_s=ttl_s, detail="stale-if-error")
-    if outcomes & {Outcome.MISS, Outcome.COALESCED}:
+    if Outcome.MISS in outcomes or Outcome.COALESCED in outcomes:
         missed = [r for r in readings if r.tier is Tier.UPSTREAM]
         return Forward(
             Forwarded.URI_MISS,
@@ -268,14 +268,13 @@ def cache_outcome(finished: Finished, readings: Sequence[Reading], now: float) -
             stored=all(r.stored for r in missed),
             collapsed=any(r.outcome is Outcome.COALESCED for r in missed),
         )
-    tiers = {reading.tier.value for reading in readings}
     if Outcome.STALE not in outcomes:
         # The end of its token, or of what is known of it, ends an answer sooner than its parts.
         ttl_s = min(ttl_s, finished.fresh_until - now)
-    return Hit(ttl_s=ttl_s, detail=max(tiers))
+    return Hit(ttl_s=ttl_s, detail=max([reading.tier.value for reading in readings]))
 
 
 def _label(readings: Sequence[Reading]) -> str:
     if not readings:
         return exchanges.FINISHED
-    return " ".join(f"{r.resource.name}={r.outcome.value}:{r.tier.value}" for r in readings)
+    return " ".join([f"{r.resource.name}={r.outcome.value}:{r.tier.value}" for r in readings])

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 
 from starlette.types import Receive, Scope, Send
 
@@ -43,7 +44,8 @@ class Front:
         with patience.limited(self._store_s):
             await self._route(scope, receive, send)
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _route(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """What answers. Raises RequestError."""
         exchange = exchanges.of(scope)
         exchanges.space_of(scope)  # an unknown host learns nothing about routes
         raw, query = raw_path(scope), scope["query_string"]
@@ -51,24 +53,22 @@ class Front:
         if path == BOOTSTRAP_PATH:
             exchange.route = BOOTSTRAP_PATH
             if scope["method"] not in _READING:
-                await _refuse_method(scope, send)
-                return
-            await self._endpoints.session_bootstrap(scope, receive, send)
-        elif path == PROFILES.path and _is_cached(scope):
+                return _refuse_method(scope, send)
+            return self._endpoints.session_bootstrap(scope, receive, send)
+        if path == PROFILES.path and _is_cached(scope):
             exchange.route = PROFILES.path
-            await self._endpoints.profiles(scope, receive, send)
-        elif (found := _RELATED.fullmatch(path)) and int(found[1]) < 2**63 and _is_cached(scope):
+            return self._endpoints.profiles(scope, receive, send)
+        if (found := _RELATED.fullmatch(path)) and int(found[1]) < 2**63 and _is_cached(scope):
             exchange.route = RELATED.path
-            await self._endpoints.related(scope, receive, send, found[1])
-        elif _FORWARDED.fullmatch(path):
+            return self._endpoints.related(scope, receive, send, found[1])
+        if _FORWARDED.fullmatch(path):
             exchange.route = "forwarded"
             if scope["method"] in _READING and (resource := _listed(path)) is not None:
                 self._endpoints.bypassed(scope, resource)
-            await self._relay(scope, receive, send, check_target(raw, query))
-        else:
-            exchange.route = "unmatched"
-            problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
-            await send_problem(problem, scope, send)
+            return self._relay(scope, receive, send, check_target(raw, query))
+        exchange.route = "unmatched"
+        problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
+        return send_problem(problem, scope, send)
 
 
 def raw_path(scope: Scope) -> bytes:

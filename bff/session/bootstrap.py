@@ -8,8 +8,11 @@ Problems}`. Nothing in it changes from second to second. Which parts there are i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import islice
+from typing import NamedTuple
 
 import orjson
 
@@ -17,21 +20,21 @@ from bff.cache.tiered import Seen
 from bff.errors import UpstreamError
 from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
+from bff.session.deadline import in_time
 from bff.session.documents import Whole
 from bff.session.expected import Expected
 from bff.session.interpret import Refusal
+from bff.session.merging import OWN_MEMBER, Side, absent, merge, told
 from bff.session.newcomers import Newcomers
 from bff.session.part_problem import PartProblem
 from bff.session.reading import Ask, Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import Shape, project
 
-OWN_MEMBER = "Bootstrap"
 _LISTED = PROFILES.members | {OWN_MEMBER}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What became of one part: a reading, a problem, or neither where the session has none."""
 
     resource: Resource
@@ -39,20 +42,11 @@ class Part:
     problem: PartProblem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """What one answer brings to the document: members, and the text of an object of just those."""
-
-    members: Mapping[str, object]
-    text: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Collected:
+class _Collected(NamedTuple):
     """All parts of a session, before they are one document. `active`: the profile it acts as."""
 
     profiles: Reading
-    listed: _Side
+    listed: Side
     active: int | None
     made: Sequence[Part]
 
@@ -62,8 +56,7 @@ class _Collected:
         return self.profiles, *(part.reading for part in self.made if part.reading is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """A JSON body for one caller in one shape, and the readings that it was made of.
 
     `left_out`: bytes that the shape spared.
@@ -108,29 +101,33 @@ class Bootstrap:
         self._parts = tuple(parts)
         self._expected = Expected()
         self._newcomers = Newcomers()
+        self._wanted = lru_cache(maxsize=64)(partial(wanted, self._parts))
 
     def at_hand(self, caller: Caller, shape: Shape) -> Whole | None:
         """All that a shape wants, if it is fresh and parsed in process: nothing is waited for."""
-        kept = self._reads.documents.recall(caller, wanted(self._parts, shape.tree))
+        kept = self._reads.documents.recall(caller, self._wanted(frozenset(shape.tree)))
         for reading in kept.readings if kept else ():
             self._reads.observe(
                 caller.principal.space, reading.resource.name, reading.tier.value, reading.counts_as
             )
         return kept
 
-    async def document(self, caller: Caller, shape: Shape, hint: int | None) -> Document | Refusal:
+    async def document(
+        self, caller: Caller, shape: Shape, hint: int | None, within_s: float | None = None
+    ) -> Document | Refusal:
         """The document, read part by part, or Nexudus' refusal of the profile list.
 
         `hint`: the profile that the client believes is active; its parts are then fetched at the
-        same time. Raises UpstreamError if the profile list can not be had. See `at_hand` first.
+        same time. Nexudus is asked `within_s`. Raises UpstreamError if the profile list can not be
+        had. See `at_hand` first.
         """
-        parts = wanted(self._parts, shape.tree)
+        parts = self._wanted(frozenset(shape.tree))
         begun = self._reads.documents.begin()
         unknown = hint is None and self._expected.of(caller.principal) is None
         if unknown and self._newcomers.expected:
-            collected = await self._one_by_one(caller, parts, None, None)
+            collected = await in_time(within_s, self._one_by_one(caller, parts, None, None))
         else:
-            collected = await self._surveyed(caller, parts, hint)
+            collected = await self._surveyed(caller, parts, hint, within_s)
         if isinstance(collected, Refusal):
             return collected
         if unknown:
@@ -138,15 +135,17 @@ class Bootstrap:
         self._expected.tell(caller.principal, collected.active)
         problems = [part.problem for part in collected.made if part.problem is not None]
         sides = [(part.resource, self._brought(caller, part)) for part in collected.made]
-        members, text = _merged(collected.listed, sides, _own(collected.active, problems))
+        merged = merge(collected.listed, sides, told(collected.active, problems))
         readings = collected.readings
         if not problems:
-            self._reads.documents.keep(caller, parts, members, text, readings, begun)
-        body = text if shape.is_everything else orjson.dumps(project(members, shape))
-        return Document(body, readings, not problems, len(text) - len(body))
+            self._reads.documents.keep(caller, parts, merged.members, merged.text, readings, begun)
+        if shape.is_everything:
+            return Document(merged.text(), readings, not problems)
+        body = orjson.dumps(project(merged.members, shape))
+        return Document(body, readings, not problems, merged.size - len(body))
 
     async def _surveyed(
-        self, caller: Caller, parts: Sequence[Resource], hint: int | None
+        self, caller: Caller, parts: Sequence[Resource], hint: int | None, within_s: float | None
     ) -> _Collected | Refusal:
         """One question for all that is foreseen, and then for whatever that did not answer."""
         asks = self._foreseen(caller, parts, hint)
@@ -156,14 +155,16 @@ class Bootstrap:
             return found
         # A list that is fresh says more than a hint, which it did not bear out.
         early = None if survey.fresh else hint
-        return await self._one_by_one(caller, parts, early, survey.seen)
+        return await in_time(within_s, self._one_by_one(caller, parts, early, survey.seen))
 
     def _foreseen(self, caller: Caller, parts: Sequence[Resource], hint: int | None) -> list[Ask]:
         """The profile list and what will belong to it, as far as that can be told before."""
         expected = self._expected.of(caller.principal) if hint is None else hint
-        named = [(part, part.ident_of(expected)) for part in parts]
-        asks = [Ask(caller, part, ident) for part, ident in named if ident is not None]
-        return [Ask(caller, PROFILES, ""), *asks]
+        asks = [Ask(caller, PROFILES, "")]
+        for part in parts:
+            if (ident := part.ident_of(expected)) is not None:
+                asks.append(Ask(caller, part, ident))
+        return asks
 
     def _at_once(
         self,
@@ -225,21 +226,22 @@ class Bootstrap:
             if early:
                 await _cancelled([started.task for started in early.values()])
 
-    def _listed(self, caller: Caller, profiles: Reading) -> _Side:
+    def _listed(self, caller: Caller, profiles: Reading) -> Side:
         members, text = self._reads.documents.opened(caller.principal, profiles)
         assert isinstance(members, dict)
-        return _Side(members, text)
+        return Side(members, text)
 
-    def _brought(self, caller: Caller, part: Part) -> _Side:
+    def _brought(self, caller: Caller, part: Part) -> Side:
         """The members that a part brings, the absent ones in their place."""
-        members: dict[str, object] = orjson.loads(part.resource.absent)
-        if part.reading is not None and part.reading.entry.status == 200:
-            document, text = self._reads.documents.opened(caller.principal, part.reading)
-            assert isinstance(document, dict)
-            members |= document
-            if list(members) == list(document):
-                return _Side(members, text)
-        return _Side(members, orjson.dumps(members))
+        instead = absent(part.resource.absent)
+        if part.reading is None or part.reading.entry.status != 200:
+            return instead
+        document, text = self._reads.documents.opened(caller.principal, part.reading)
+        assert isinstance(document, dict)
+        if [*islice(document, len(instead.members))] == [*instead.members]:
+            return Side(document, text)
+        members = {**instead.members, **document}
+        return Side(members, orjson.dumps(members))
 
     def _early(
         self,
@@ -281,32 +283,6 @@ class Bootstrap:
             reason = f"Nexudus refused it with {answer.status}."
             return Part(part, problem=PartProblem(part.name, answer.status, reason))
         return Part(part, answer)
-
-
-def _own(active: int | None, problems: Sequence[PartProblem]) -> _Side:
-    own = {
-        "CoworkerId": active,
-        "Complete": not problems,
-        "Problems": [problem.as_json() for problem in problems],
-    }
-    members = {OWN_MEMBER: own}
-    return _Side(members, orjson.dumps(members))
-
-
-def _merged(
-    listed: _Side, brought: Sequence[tuple[Resource, _Side]], own: _Side
-) -> tuple[Mapping[str, object], bytes]:
-    """The whole document and its text."""
-    merged = {name: value for name, value in listed.members.items() if name != OWN_MEMBER}
-    for resource, side in brought:
-        for name, value in side.members.items():
-            if name in resource.members or name not in listed.members:
-                merged[name] = value
-    merged |= own.members
-    sides = [listed, *(side for _, side in brought), own]
-    if len(merged) < sum(len(side.members) for side in sides):
-        return merged, orjson.dumps(merged)  # a name stands in several
-    return merged, b"{%b}" % b",".join([side.text[1:-1] for side in sides if side.members])
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal]]) -> None:

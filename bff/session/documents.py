@@ -6,8 +6,9 @@ What an app asks for again and again in other shapes stays parsed in process, an
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import orjson
 
@@ -52,8 +53,7 @@ class Whole:
         return body, 0 if shape.is_everything else self.size - len(body)
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """The moment before something is made: a ticket of the in-process tier, and monotonic s."""
 
     ticket: int
@@ -94,11 +94,13 @@ class Documents:
 
         It is found by the very entry that a read came upon, so it is as good as that, however old.
         """
+        if not self._cache.keeps_copies:
+            return None
         memory, key = self._cache.memory, (_Parsed, id(entry))
         kept = memory.get(key, -math.inf)
         if isinstance(kept, _Parsed) and kept.entry is entry:
             return kept
-        if not self._cache.keeps_copies or not self._noticed.again(key):
+        if not self._noticed.again(key):
             return None
         parsed = _Parsed(entry, entry.document())
         tags = frozenset((space, tag) for tag in entry.tags)
@@ -119,7 +121,7 @@ class Documents:
 
     def recall(self, caller: Caller, parts: tuple[Resource, ...]) -> Whole | None:
         """What this caller was given of exactly these parts, while all of it is fresh."""
-        if not self._cache.memory_usable:
+        if not self._cache.keeps_copies or not self._cache.memory_usable:
             return None
         kept = self._cache.memory.get(_key(caller, parts), self._clock.monotonic())
         if isinstance(kept, Whole) and self._clock.wall() < kept.fresh_until:
@@ -128,9 +130,9 @@ class Documents:
 
     def keep(
         self, caller: Caller, parts: tuple[Resource, ...], merged: Mapping[str, object],
-        text: bytes, readings: tuple[Reading, ...], begun: Begun,
+        written: Callable[[], bytes], readings: tuple[Reading, ...], begun: Begun,
     ) -> None:  # fmt: skip
-        """Keep a complete whole, and its `text`, if all of it is stored and fresh."""
+        """Keep a complete whole, as it is `written`, if all of it is stored and fresh."""
         if not self._cache.keeps_copies:
             return
         key, principal = _key(caller, parts), caller.principal
@@ -143,7 +145,7 @@ class Documents:
         if held.expires <= self._clock.monotonic() or until <= self._clock.wall():
             return
         again = tuple(_again(reading, held.expires) for reading in readings)
-        columns = Columns(merged)
+        columns, text = Columns(merged), written()
         whole = Whole(key, parts, columns, len(text), again, until)
         # The entries live as long as it does, whether or not they are kept themselves.
         entries = sum(len(reading.entry.body) for reading in readings)

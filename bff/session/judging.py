@@ -18,7 +18,7 @@ def judged(
     """
     if found is None or not isinstance(found.value, Entry):
         return Verdict.DEAD, None
-    entry, until = found.value, ask.principal.expires_at
+    entry, until = found.value, ask.caller.principal.expires_at
     fresh = policy.of(entry)
     verdict, expires = judge(entry.fetched_at, now, fresh, until), found.expires
     if ask.resource is PROFILES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from bff.cache.decide import Verdict
 from bff.cache.tiered import Found, Seen, TieredCache, Want
@@ -17,8 +18,7 @@ from bff.session.reading import Ask, Reading
 Judged = tuple[Verdict, Reading | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What was found for several reads of one request. `fresh`: readings, up to what is not fresh.
 
     `seen` is for reads that are then done one by one.
@@ -40,14 +40,15 @@ class Lookup:
     async def survey(self, asks: Sequence[Ask]) -> Survey:
         """One question for all of them, of one caller, the profile list first."""
         wanted = [self.wanted(ask) for ask in asks]
-        every = tuple(dict.fromkeys([want for of_it in wanted for want in of_it]))
-        seen = await self._cache.survey(asks[0].principal.space, every)
-        readings = []
+        every = [want for of_it in wanted for want in of_it]
+        seen = await self._cache.survey(asks[0].caller.principal.space, every)
+        readings: list[Reading] = []
+        rest = iter(seen.values)
         for ask, of_it in zip(asks, wanted, strict=True):
-            findings = seen.of(of_it)
-            if findings is None or not self._landings.is_there(ask, of_it[0]):
+            values = list(islice(rest, len(of_it)))
+            if not values or not self._landings.is_there(ask, of_it[0]):
                 break  # nothing of it was seen, or the space stopped sharing meanwhile
-            verdict, reading = self.judged(ask, findings.values)
+            verdict, reading = self.judged(ask, values)
             if verdict is not Verdict.FRESH or reading is None:
                 break
             readings.append(reading)
@@ -57,7 +58,7 @@ class Lookup:
         """The document, and what decides whether its caller may have it."""
         want = self._landings.want(ask)
         if ask.resource is PROFILES:
-            return want, wants.proof_of(ask.principal)
+            return want, wants.proof_of(ask.caller.principal)
         alone = want.token is not None or self._is_fresh_here(ask, want)
         found = (want,) if alone else (want, wants.own_of(ask))
         return found if ask.gate is None else (*found, wants.proof_of(ask.principal))
@@ -68,7 +69,11 @@ class Lookup:
         if ask.resource is PROFILES:
             return judged(ask, values[0], values[1], policy, now)
         # Of a shared list, and of what this token alone was told instead of it, the better.
-        return min((judged(ask, found, None, policy, now) for found in values), key=_rank)
+        best: Judged = Verdict.DEAD, None
+        for found in filter(None, values):
+            one = judged(ask, found, None, policy, now)
+            best = one if one[0] < best[0] else best
+        return best
 
     async def accepted(self, principal: Principal) -> tuple[float, float] | None:
         """As `acceptance`, of what is known of a caller."""
@@ -85,7 +90,3 @@ class Lookup:
         look for that would cost each of their reads a question to the shared store."""
         held = self._cache.held(want)
         return held is not None and self.judged(ask, (held,))[0] is Verdict.FRESH
-
-
-def _rank(one: Judged) -> Verdict:
-    return one[0]

@@ -19,8 +19,8 @@ def want_of(ask: Ask, scope: Scope) -> Want:
     """The document that a read is about, in the container that `scope` puts it in."""
     variant = ask.caller.variants.canonical
     if scope is Scope.TOKEN:
-        return _private(ask.principal, ask.resource.name, ask.ident, variant)
-    return _shared(ask.principal.space, scope, ask.resource.name, ask.ident, variant)
+        return _private(ask.caller.principal, ask.resource.name, ask.ident, variant)
+    return _shared(ask.caller.principal.space, scope, ask.resource.name, ask.ident, variant)
 
 
 def own_of(ask: Ask) -> Want:

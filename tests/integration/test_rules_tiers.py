@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from tests.support import fair_time
 from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, Stage, stage, until
 from tests.support.redis_server import RedisServer
 from tests.support.slow_proxy import slow_proxy
@@ -86,3 +87,17 @@ class TestRule7RedisIsAnAccelerator:
 
             await until(is_back)
             assert (await s.get(BOOTSTRAP, s.alice)).content == whole.content
+
+    async def test_patience_with_it_never_outlasts_the_deadline(
+        self, own_redis: RedisServer
+    ) -> None:
+        env = {"BFF_DEADLINE_S": "0.5", "BFF_REDIS_TIMEOUT_MS": "10000"}
+        async with stage(own_redis.url, env=env, settles=False) as s:
+            own_redis.pause()
+            try:
+                began = fair_time.now()
+                answer = await s.get(BOOTSTRAP, s.alice)
+                assert fair_time.now() - began < 5
+            finally:
+                own_redis.resume()
+            assert answer.status_code in (200, 503, 504)

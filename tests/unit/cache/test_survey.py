@@ -102,14 +102,14 @@ async def test_pitfall_22_while_invalidations_are_not_heard_nothing_is_surveyed(
     await stored.peer.invalidator.invalidate(SPACE, frozenset({"c:7"}), "elsewhere")
     assert await find(stored, seen, SHARED, OWN) == NOTHING
     stored.store.calls.clear()
-    assert not (await survey(stored)).found
+    assert not (await survey(stored)).names
     assert stored.store.calls == []
 
 
 async def test_pitfall_23_a_store_that_failed_is_asked_again(stored: World) -> None:
     stored.store.failing = {"load"}
     seen = await survey(stored)
-    assert not seen.found
+    assert not seen.names
     stored.store.failing = set()
     assert await find(stored, seen, SHARED, OWN) == (Found(RELATED, Tier.L2), None)
 
@@ -122,7 +122,7 @@ async def test_what_is_in_process_is_not_asked_for(stored: World) -> None:
     assert seen.of((SHARED,)) is not None
     assert stored.store.calls == []
     stored.store.failing = {"load"}
-    assert not (await survey(stored)).found, "half of it was not to be had"
+    assert not (await survey(stored)).names, "half of it was not to be had"
 
 
 async def test_it_is_not_gone_by_for_long(stored: World) -> None:

@@ -35,10 +35,6 @@ from tests.unit.edge.conftest import CpuSeconds
             Forward(Forwarded.URI_MISS, status=200, stored=True, collapsed=True),
             "bff; fwd=uri-miss; fwd-status=200; stored; collapsed",
         ),
-        (
-            Forward(Forwarded.STALE, status=503, ttl_s=-12.5, detail="stale-if-error"),
-            "bff; fwd=stale; fwd-status=503; ttl=-13; detail=stale-if-error",
-        ),
         (Hit(ttl_s=1, detail="2 tiers"), 'bff; hit; ttl=1; detail="2 tiers"'),
         (Hit(ttl_s=1, detail="2nd"), 'bff; hit; ttl=1; detail="2nd"'),
         (Hit(ttl_s=1, detail="l1/l2:x"), "bff; hit; ttl=1; detail=l1/l2:x"),

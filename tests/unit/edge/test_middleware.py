@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 
+import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from bff.edge.middleware import ExchangeMiddleware
+from bff.edge.middleware import ExchangeMiddleware, ProblemMiddleware
+from bff.errors import UpstreamDown
 from bff.observe.journal import ProblemSeen
 from bff.observe.metrics import Metrics
 from tests.support.manual_time import ManualTime
@@ -41,3 +43,34 @@ async def test_what_cannot_be_counted_is_answered() -> None:
     assert [message.get("body") for message in sent] == [None, b"whole"] * 2
     assert [line["event"] for line in logs] == ["not_counted", "request", "request"]
     assert len(failed) == 2
+
+
+@pytest.mark.parametrize("error", [UpstreamDown("gone"), KeyError("unexpected")])
+@pytest.mark.parametrize("has_begun", [False, True])
+async def test_what_fails_is_a_problem_unless_something_was_sent(
+    has_begun: bool, error: Exception
+) -> None:
+    """A body that is cut must not look whole: the server ends the connection."""
+    sent = list[Message]()
+
+    async def fails(scope: Scope, receive: Receive, send: Send) -> None:
+        if has_begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise error
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = ExchangeMiddleware(ProblemMiddleware(fails), ManualTime(), Metrics())
+    asked = app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    if has_begun:
+        with pytest.raises(type(error)):
+            await asked
+        assert [message.get("status") for message in sent] == [200]
+    else:
+        await asked
+        assert sent[0]["status"] >= 500
+        assert len(sent) == 2

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from bff.cache import tags
+from bff.cache.bus import LocalBus
 from bff.cache.connect import connect
 from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
@@ -119,6 +120,17 @@ async def test_what_is_read_from_the_shared_store_may_be_kept_for_as_long_as_a_c
     assert desk.lasts()
     await desk.time.advance(0.2)
     assert not desk.lasts()
+
+
+async def test_a_finished_answer_is_not_used_while_copies_in_process_may_not_be(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.fetched()
+    finish(desk, await desk.read())
+    monkeypatch.setattr(LocalBus, "trusted", False)
+    assert not desk.lasts()
+    monkeypatch.undo()
+    assert desk.lasts()
 
 
 async def test_pitfall_22_the_age_of_an_answer_counts_from_before_it_was_made(desk: Desk) -> None:

@@ -14,8 +14,9 @@ from bff.cache import tags
 from bff.cache.keys import Scope
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.resources import PARTS, PROFILES, RELATED, Resource
-from bff.session.bootstrap import OWN_MEMBER, Bootstrap, Document, _merged, _Side, wanted
+from bff.session.bootstrap import Bootstrap, Document, wanted
 from bff.session.interpret import Refusal
+from bff.session.merging import OWN_MEMBER, Side, merge
 from bff.shape import parse
 from tests.unit.session.conftest import OF_ALICE, Session, answered
 
@@ -51,16 +52,18 @@ def test_the_text_of_the_whole_is_the_whole(
     listed: dict[str, object], one: dict[str, object], other: dict[str, object]
 ) -> None:
     brought = [(RELATED, side(one)), (BENEFITS, side(other))]
-    merged, text = _merged(side(listed), brought, side({OWN_MEMBER: 1}))
-    assert text == orjson.dumps(merged)
+    whole = merge(side(listed), brought, side({OWN_MEMBER: 1}))
+    merged = whole.members
+    assert whole.text() == orjson.dumps(merged)
+    assert whole.size == len(whole.text())
     expected = {name: value for name, value in listed.items() if name != OWN_MEMBER}
     for resource, each in ((RELATED, one), (BENEFITS, other)):
         expected |= {n: v for n, v in each.items() if n in resource.members or n not in listed}
     assert list(merged.items()) == list({**expected, OWN_MEMBER: 1}.items())
 
 
-def side(of: dict[str, object]) -> _Side:
-    return _Side(of, orjson.dumps(of))
+def side(of: dict[str, object]) -> Side:
+    return Side(of, orjson.dumps(of))
 
 
 def made(found: Document | Refusal) -> Document:
@@ -181,3 +184,16 @@ async def test_who_waits_no_longer_is_told_and_disturbs_nobody(session: Session)
     assert len(session.nexudus.asked) == 1
     found = made(await Bootstrap(session.reads).document(hasty, parse("User"), None))
     assert found.complete, "what is in the cache takes no time"
+
+
+@pytest.mark.parametrize("in_a_row", [0, 99])
+async def test_nexudus_is_asked_within_the_deadline(session: Session, in_a_row: int) -> None:
+    """Whether the cache was asked first, or the session is most likely new."""
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    bootstrap = Bootstrap(session.reads)
+    bootstrap._newcomers._in_a_row = in_a_row
+    with pytest.raises(UpstreamTimeout):
+        async with asyncio.timeout(5):
+            await bootstrap.document(session.caller(), EVERYTHING, None, 0.01)
+    session.nexudus.held[PROFILES.path].set()
+    assert made(await bootstrap.document(session.caller(), EVERYTHING, None)).complete

@@ -238,9 +238,9 @@ async def test_pitfall_14_a_whole_that_was_begun_before_an_invalidation_is_not_k
     assert kept is not None
     begun = documents.begin()
     session.process.memory.drop(SPACE, [tags.user(7001)])
-    documents.keep(caller, PARTS, {}, b"{}", kept.readings, begun)
+    documents.keep(caller, PARTS, {}, lambda: b"{}", kept.readings, begun)
     assert documents.recall(caller, PARTS) is None
-    documents.keep(caller, PARTS, {}, b"{}", kept.readings, documents.begin())
+    documents.keep(caller, PARTS, {}, lambda: b"{}", kept.readings, documents.begin())
     assert documents.recall(caller, PARTS) is not None
 
 
@@ -272,7 +272,7 @@ async def test_a_whole_is_read_again_as_from_this_process_and_no_longer_than_its
         document={"a": 1},
     )  # fmt: skip
     for _ in range(2):
-        documents.keep(caller, (), {"a": 1}, b'{"a":1}', (fetched,), documents.begin())
+        documents.keep(caller, (), {"a": 1}, lambda: b'{"a":1}', (fetched,), documents.begin())
     kept = documents.recall(caller, ())
     assert kept is not None
     again = replace(fetched, outcome=Outcome.HIT, tier=Tier.L1, upstream_s=None)
@@ -284,7 +284,7 @@ async def test_a_whole_is_read_again_as_from_this_process_and_no_longer_than_its
     await session.time.advance(9)
     assert documents.recall(caller, ()) is None
     lasting = replace(fetched, expires=now + 900)
-    documents.keep(caller, (), {"a": 1}, b'{"a":1}', (lasting,), documents.begin())
+    documents.keep(caller, (), {"a": 1}, lambda: b'{"a":1}', (lasting,), documents.begin())
     kept = documents.recall(caller, ())
     assert kept is not None
     assert kept.readings[0].expires == session.time.now + 60, "the cap on the age of copies"
@@ -297,8 +297,25 @@ async def test_what_is_not_fresh_or_not_stored_is_not_kept(
     documents, caller = documents_of(session), session.caller()
     reading = replace(read({"a": 1}), **change)  # type: ignore[arg-type]
     for _ in range(3):
-        documents.keep(caller, (), {"a": 1}, b'{"a":1}', (reading,), documents.begin())
+        documents.keep(caller, (), {"a": 1}, lambda: b'{"a":1}', (reading,), documents.begin())
         assert documents.recall(caller, ()) is None
+
+
+async def test_pitfall_22_the_age_of_a_whole_counts_from_before_it_was_made(
+    session: Session,
+) -> None:
+    """One part may have come long before the last of them."""
+    documents, caller, reading = documents_of(session), session.caller(), read({"a": 1})
+    cap_s = 60.0
+    reading = replace(reading, fresh=Freshness(600, 0, 0))
+    reading = replace(reading, entry=replace(reading.entry, fetched_at=session.time.wall()))
+    for _ in range(2):
+        begun = documents.begin()
+        await session.time.advance(cap_s - 1)
+        documents.keep(caller, (), {"a": 1}, lambda: b'{"a":1}', (reading,), begun)
+    assert documents.recall(caller, ()) is not None
+    await session.time.advance(2)
+    assert documents.recall(caller, ()) is None
 
 
 async def test_an_incomplete_bootstrap_is_not_kept(session: Session) -> None:

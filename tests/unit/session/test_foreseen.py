@@ -146,14 +146,8 @@ async def test_pitfall_2_nothing_is_foreseen_without_a_proof(
     assert session.nexudus.asked == [("alice", PROFILES.path)]
 
 
-async def test_pitfall_3_what_was_shared_is_not_shown_once_the_space_stopped_sharing(
-    session: Session, bootstrap: Bootstrap, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It stops while the shared store is asked; the invalidation that follows is not heard yet."""
-    cold(session)
-    await of(bootstrap, session)
-    shared: list[str] = []
-    session.reads.on_shared_hit = lambda ask, _entry: shared.append(ask.resource.name)
+def stops_sharing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the shared store is asked next; the invalidation that follows is not heard yet."""
     real = session.process.store.load
 
     async def load(space: str, wants: list[tuple[object, str]]) -> object:
@@ -162,10 +156,32 @@ async def test_pitfall_3_what_was_shared_is_not_shown_once_the_space_stopped_sha
         return answer
 
     monkeypatch.setattr(session.process.store, "load", load)
+
+
+async def test_pitfall_3_what_was_shared_is_not_shown_once_the_space_stopped_sharing(
+    session: Session, bootstrap: Bootstrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cold(session)
+    await of(bootstrap, session)
+    shared: list[str] = []
+    session.reads.on_shared_hit = lambda ask, _entry: shared.append(ask.resource.name)
+    stops_sharing(session, monkeypatch)
     session.nexudus.asked.clear()
     await of(bootstrap, session)
     assert session.nexudus.asked == [("alice", OF_ALICE)]
     assert not shared
+
+
+async def test_pitfall_3_nor_is_a_list_that_was_asked_for_alone(
+    session: Session, bootstrap: Bootstrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await of(bootstrap, session)
+    session.process.memory.forget()
+    await session.reads.profiles(session.caller())  # the proof is in process, the list is not
+    stops_sharing(session, monkeypatch)
+    session.nexudus.asked.clear()
+    await session.reads.related(session.caller(), 101)
+    assert session.nexudus.asked == [("alice", OF_ALICE)]
 
 
 async def test_a_list_that_is_fresh_says_more_than_a_wrong_hint(
