@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from bff.edge.hot import HotAnswers
@@ -18,7 +18,8 @@ FRONTED = ("/session/", "/api/")
 
 
 class Gateway(Starlette):
-    """`front`: whatever belongs to a space; `routes` are all others, and looked at first.
+    """`front`: whatever belongs to a space; `routes` are all others, and looked at first: a
+    method that one of them does not take is 405.
 
     `hot`: what is answered before any layer; None for nothing.
     """
@@ -32,13 +33,15 @@ class Gateway(Starlette):
         hot: HotAnswers | None,
     ) -> None:
         super().__init__(
-            routes=[*routes, Mount("/", front)],
+            routes=routes,
             middleware=layers,
             exception_handlers={HTTPException: problem_of_routing},
             lifespan=lifespan,
         )
         # A redirect would name the Host that the caller sent, which may be anybody's.
         self.router.redirect_slashes = False
+        # No route of its own, which would be meant by whatever others do not take.
+        self.router.default = front
         self.hot = hot
         self._front = _within(layers, front)
 

@@ -83,7 +83,7 @@ def bearer(headers: RawHeaders) -> str:
     except HeaderError as error:
         raise CredentialsError(str(error)) from None
     if value is None:
-        raise MissingCredentials("Send the member's token as `Authorization: Bearer <token>`.")
+        raise MissingCredentials("Send a token as `Authorization: Bearer <token>`.")
     scheme, _, rest = value.partition(" ")
     token = rest.lstrip(" ")
     if scheme.lower() != "bearer" or not token:

@@ -29,7 +29,7 @@ from bff.errors import (
 
 DEFAULT_RETRY_AFTER_S: Final = 1
 
-_CHALLENGE: Final = 'Bearer realm="nexudus", error="invalid_request"'
+_CHALLENGE: Final = 'Bearer realm="nexudus", error="invalid_token"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,9 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
     ProblemType(
         slug="bad-parameter",
         status=400,
-        title="A query parameter cannot be used",
-        remedy="Send each parameter once, percent-encoded, and only those that the route takes.",
+        title="A parameter cannot be used",
+        remedy="Send each parameter once, percent-encoded, and only those that the route takes; a "
+        "posted JSON object as the detail says.",
         cause=ParameterError,
     ),
     ProblemType(
@@ -96,8 +97,9 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
     ProblemType(
         slug="bad-credentials",
         status=401,
-        title="The bearer token cannot be used",
-        remedy="Send the token of `POST /api/token` as one `Authorization: Bearer <token>` header.",
+        title="The credentials cannot be used",
+        remedy="Send one `Authorization: Bearer <token>` header, with a member's token of `POST "
+        "/api/token` or an operator's where those are asked for; a webhook is signed instead.",
         cause=CredentialsError,
         challenge=_CHALLENGE,
     ),
@@ -105,7 +107,8 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
         slug="no-credentials",
         status=401,
         title="No bearer token",
-        remedy="Send the token of `POST /api/token` as one `Authorization: Bearer <token>` header.",
+        remedy="Send one `Authorization: Bearer <token>` header, with a member's token of `POST "
+        "/api/token` or an operator's where those are asked for.",
         cause=MissingCredentials,
         challenge='Bearer realm="nexudus"',
     ),
@@ -190,7 +193,8 @@ _INTRODUCTION: Final = """\
 The gateway's own errors are `application/problem+json` (RFC 9457) with `type`, `title`, `status`,
 `detail` (what was wrong with this request) and `request_id` (the `X-Request-Id` of the answer).
 Decide by `type`: it is stable, while `title` and `detail` are for people. Nexudus' own errors are
-passed on unchanged and are not in this list.
+passed on and are not in this list; on the cached routes one that is shared between members (a
+404 on a related list, a 5xx of a call that several waited for) keeps its status and loses its body.
 
 Every problem carries `Cache-Control: no-store` and `Vary: Authorization, Origin`; a 401 also
 `WWW-Authenticate`, a 405 `Allow`, a 503 `Retry-After` in seconds.

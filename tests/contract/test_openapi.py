@@ -12,21 +12,23 @@ import orjson
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from schemathesis.specs.openapi import definitions
-from starlette.applications import Starlette
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from bff import __version__
 from bff.app import build
 from bff.edge import routes as front
+from bff.edge.gateway import Gateway
 from bff.edge.openapi import describe
 from bff.edge.openapi.document import documented
 from bff.edge.problems import PROBLEMS, ProblemType
+from bff.resources import PROFILES, RELATED
 from bff.settings import load
 from tests.contract.contract import Contract
 
 UPSTREAM = {"BFF_UPSTREAM": "nexudushq"}
 OPERATED = {**UPSTREAM, "BFF_OPS_TOKEN": "operator-token-of-the-tests"}
 ANSWERED_ELSEWHERE = {"forwarded", "unmatched"}
+CACHED_LISTS = {PROFILES.path, RELATED.path}
 
 
 @pytest.fixture(scope="module")
@@ -150,19 +152,16 @@ def test_every_problem_type_is_a_response(contract: Contract, kind: ProblemType)
         contract.validate({**example, "type": "urn:bff:problem:other"}, media["schema"])
 
 
-def routes_of(app: Starlette) -> set[tuple[str, str]]:
+def routes_of(app: Gateway) -> set[tuple[str, str]]:
     """Path and method of everything that `app` answers itself."""
     served: set[tuple[str, str]] = set()
     for route in app.routes:
-        if isinstance(route, Route):
-            # An endpoint that is an ASGI application looks at the method itself.
-            methods = route.methods or {"GET", "HEAD"}
-            served |= {(route.path, method.lower()) for method in methods}
-        else:
-            assert isinstance(route, Mount)
-            assert isinstance(route.app, front.Front), "a mount whose routes nobody compares"
-            served |= {(path, method) for path in front_paths() for method in ("get", "head")}
-    return served
+        assert isinstance(route, Route), "a mount whose routes nobody compares"
+        # An endpoint that is an ASGI application looks at the method itself.
+        methods = route.methods or {"GET", "HEAD"}
+        served |= {(route.path, method.lower()) for method in methods}
+    assert isinstance(app.router.default, front.Front)
+    return served | {(path, method) for path in front_paths() for method in ("get", "head")}
 
 
 def front_paths() -> set[str]:
@@ -239,3 +238,23 @@ async def test_the_document_is_read_only() -> None:
     refused = await fetched(UPSTREAM, "POST")
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert refused.json()["type"] == "urn:bff:problem:method-not-allowed"
+
+
+async def test_every_route_of_its_own_says_which_methods_it_takes() -> None:
+    taken: dict[str, set[str]] = {}
+    for path, method in routes_of(build(load(OPERATED))):
+        taken.setdefault(path, set()).add(method.upper())
+    for path, methods in taken.items():
+        if path in CACHED_LISTS:
+            continue  # other methods of theirs are Nexudus' to answer
+        for method in {"GET", "HEAD", "POST", "DELETE", "PROPFIND"} - methods:
+            answer = await asked(OPERATED, path, method)
+            assert answer.status_code == 405, (method, path)
+            assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == methods
+            assert len(answer.content) == 0 or method != "HEAD"
+
+
+async def test_what_is_no_route_is_404_whatever_its_method() -> None:
+    for method, path in (("GET", "/hooks"), ("POST", "/hooks/nexudus/acme/x"), ("PUT", "/ops")):
+        answer = await asked(UPSTREAM, path, method)
+        assert (answer.status_code, answer.json()["title"]) == (404, "No such route")

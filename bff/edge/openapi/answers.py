@@ -73,8 +73,8 @@ def _told(kinds: Sequence[ProblemType]) -> Json:
 
 def _passed_on() -> Json:
     return {
-        "description": "Nexudus' own refusal, unchanged: its body, if it has one, and its "
-        "`Retry-After`.",
+        "description": "Nexudus' own refusal: its body, unless it is shared between members, and "
+        "its `Retry-After`.",
         "headers": _perhaps("Retry-After"),
         "content": media("*/*", {}),
     }

@@ -27,7 +27,9 @@ ask with `If-None-Match`. `Age` and `Cache-Status` (RFC 9211) say where an answe
 is given only to a caller who may have the answer. Every GET can be a HEAD. Answers are \
 compressed by `Accept-Encoding`, and these headers are exposed to the configured browser origins.
 
-**Errors.** Nexudus' own pass unchanged. Where Nexudus throttles a space (409 with `Retry-After`), \
+**Errors.** Nexudus' own pass unchanged, but on the cached routes one that is shared between \
+members (a 404 on a related list, a 5xx of a call that several waited for) keeps its status and \
+loses its body. Where Nexudus throttles a space (409 with `Retry-After`), \
 a forwarded call gets that answer; the cached routes answer from what they have, or 503 with \
 `Retry-After`. The gateway's own are `application/problem+json` (RFC 9457); decide by `type`. A \
 405 (`urn:bff:problem:method-not-allowed`) names the methods in `Allow`. A 500 \

@@ -77,5 +77,5 @@ class OpenApiEndpoint:
 
 def _served(app: Starlette) -> frozenset[str]:
     mounted = frozenset(route.path for route in app.routes if isinstance(route, Route))
-    # What is mounted besides routes is the front, and that always serves the members' paths.
+    # Besides the routes there is the front, which always serves the members' paths.
     return mounted | member_paths().keys()

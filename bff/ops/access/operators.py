@@ -64,7 +64,7 @@ class Operators:
             if hmac.compare_digest(presented, digest):
                 found = operator
         if found is None:
-            raise CredentialsError("This is not the token of an operator (BFF_OPS_TOKENS).")
+            raise CredentialsError("This is no operator's token (BFF_OPS_TOKEN, BFF_OPS_TOKENS).")
         return found
 
     def guarded(self, route: str, handler: Handler, role: Role = Role.READ) -> Handler:

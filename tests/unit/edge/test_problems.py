@@ -146,7 +146,7 @@ def test_pitfall_19_no_problem_is_stored_and_each_varies_by_the_caller(
 
 def test_a_401_says_which_credentials_are_wanted() -> None:
     headers = named(problem_for(errors.CredentialsError("none"), "r-1"))
-    assert headers[b"www-authenticate"] == b'Bearer realm="nexudus", error="invalid_request"'
+    assert headers[b"www-authenticate"] == b'Bearer realm="nexudus", error="invalid_token"'
 
 
 @pytest.mark.parametrize(("carried", "sent"), [(None, b"1"), (7, b"7"), (0, b"1"), (-3, b"1")])
