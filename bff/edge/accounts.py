@@ -10,7 +10,7 @@ from typing import Final
 from bff.edge.access_log import AccessLog, Line
 from bff.edge.counts import Counters, Counts
 from bff.edge.hot_answer import Hot, Reported, Served, Writers
-from bff.edge.hot_whole import HotWhole, Made
+from bff.edge.hot_whole import HotWhole, MadeAnswer
 from bff.edge.respond import RepresentationKey
 from bff.observe.metrics import Metrics
 from bff.session.reading import Reading
@@ -44,7 +44,7 @@ class _Sums:
             self.unsent += size * (len(served) - uses)
         return uses
 
-    def add_made(self, answers: Sequence[tuple[Made, Served]]) -> None:
+    def add_made(self, answers: Sequence[tuple[MadeAnswer, Served]]) -> None:
         """Several answers, each given once."""
         for made, (_, took_s, _, _, modified) in answers:
             if modified:
@@ -93,7 +93,7 @@ class Accounts:
     def report(
         self,
         by_answer: Mapping[Hot, Sequence[Served]],
-        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[MadeAnswer, Served]]],
     ) -> None:
         """The requests that each answer was given to. What counts alike is counted together."""
         alike: dict[tuple[Counts, bool], _Sums] = {}

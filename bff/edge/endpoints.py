@@ -13,7 +13,7 @@ from bff.cache.secrets import Keyring
 from bff.edge import exchange as exchanges
 from bff.edge.caching import Forward, Forwarded, cache_status, merge_vary, private_cache_control
 from bff.edge.callers import Callers, Known
-from bff.edge.respond import JSON_TYPE, AtHand, Made, RepresentationKey, Responder
+from bff.edge.respond import JSON_TYPE, AtHand, RepresentationKey, Responder, Unencoded
 from bff.edge.target import coworker_id, parse_query
 from bff.errors import ParameterError, TargetError
 from bff.nexudus.answers import Answer
@@ -28,7 +28,7 @@ from bff.session.reading import Caller, Outcome, Reading
 from bff.session.reads import Reads
 from bff.shape import NamedShapes, Shape
 
-Make = Callable[[], Awaitable[Made | Refusal]]
+Make = Callable[[], Awaitable[Unencoded | Refusal]]
 
 PATIENCE = 0.9
 """Part of the deadline that Nexudus is waited for; the rest is for an answer without it."""
@@ -111,14 +111,14 @@ class Endpoints:
 
         caller = self._caller(scope, asked)
 
-        def at_hand() -> Made | None:
+        def at_hand() -> Unencoded | None:
             whole = self._bootstrap.at_hand(caller, asked.shape)
             if whole is None:
                 return None
             made = self._bootstrapped(asked, in_shape(whole, asked.shape))
             return replace(made, at_hand=whole)
 
-        async def make() -> Made | Refusal:
+        async def make() -> Unencoded | Refusal:
             within_s = self._deadline_s
             document = await self._bootstrap.document(caller, asked.shape, hint, within_s)
             if isinstance(document, Refusal):
@@ -131,7 +131,7 @@ class Endpoints:
         """`GET /api/public/coworkers/profiles`."""
         asked = self._understanding.of(scope, LIST_PARAMETERS)
 
-        async def make() -> Made | Refusal:
+        async def make() -> Unencoded | Refusal:
             asking = self._reads.profiles(self._caller(scope, asked))
             reading = await in_time(self._deadline_s, asking)
             return self._listed(asked, reading)
@@ -143,7 +143,7 @@ class Endpoints:
         asked = self._understanding.of(scope, LIST_PARAMETERS)
         coworker = coworker_id(ident)
 
-        async def make() -> Made | Refusal:
+        async def make() -> Unencoded | Refusal:
             asking = self._reads.related(self._caller(scope, asked), coworker)
             reading = await in_time(self._deadline_s, asking)
             return self._listed(asked, reading)
@@ -155,22 +155,22 @@ class Endpoints:
         space = exchanges.space_of(scope).name
         self._metrics.count("bff_cache_reads", space, resource.name, "upstream", "bypass")
 
-    def _listed(self, asked: Asked, reading: Reading | Refusal) -> Made | Refusal:
+    def _listed(self, asked: Asked, reading: Reading | Refusal) -> Unencoded | Refusal:
         """What Nexudus answers on a list route, in the caller's shape."""
         if isinstance(reading, Refusal):
             return reading
         entry = reading.entry
         if entry.status != 200:
-            return Made(entry.status, entry.content_type, entry.body, True, (reading,))
+            return Unencoded(entry.status, entry.content_type, entry.body, True, (reading,))
         body, left_out = self._reads.documents.shaped(asked.principal, reading, asked.shape)
-        return Made(200, JSON_TYPE, body, True, (reading,), left_out)
+        return Unencoded(200, JSON_TYPE, body, True, (reading,), left_out)
 
-    def _bootstrapped(self, asked: Asked, document: Document) -> Made:
+    def _bootstrapped(self, asked: Asked, document: Document) -> Unencoded:
         if not document.complete:
             self._metrics.count("bff_bootstraps_incomplete", asked.principal.space)
         elif all(reading.outcome in _COPIES for reading in document.readings):
             self._metrics.count("bff_bootstraps_cached", asked.principal.space)
-        return Made(
+        return Unencoded(
             200, JSON_TYPE, document.body, document.complete, document.readings, document.left_out
         )
 
@@ -186,7 +186,7 @@ class Endpoints:
         asked: Asked,
         ident: str,
         make: Make,
-        at_hand: Callable[[], Made | None] = lambda: None,
+        at_hand: Callable[[], Unencoded | None] = lambda: None,
     ) -> None:
         exchange, principal = exchanges.of(scope), asked.caller.principal
         key = RepresentationKey(

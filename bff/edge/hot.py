@@ -35,7 +35,7 @@ from bff.edge.exchange import (
 )
 from bff.edge.headers_in import given_once
 from bff.edge.hot_answer import Hot, Reported, Served, Setting, Writers, lasting
-from bff.edge.hot_whole import ASKED, HotWhole, HotWholes, Made, Moment, parts_name
+from bff.edge.hot_whole import ASKED, HotWhole, HotWholes, MadeAnswer, Moment, parts_name
 from bff.edge.naming import Names
 from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.edge.target import BOOTSTRAP_PATH
@@ -91,7 +91,7 @@ class Reports(Protocol):
     def report(
         self,
         by_answer: Mapping[Hot, Sequence[Served]],
-        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[MadeAnswer, Served]]],
     ) -> None:
         """Count requests that were answered since the last time: with what is kept, and made."""
         ...
@@ -127,7 +127,7 @@ class HotAnswers:
         self._naming = Names()
         self._wholes = HotWholes(memory.names, shapes, self._may_use)
         self._constants: dict[tuple[Header, ...], tuple[Header, ...]] = {}
-        self._served: deque[tuple[Hot | Made, Served]] = deque()
+        self._served: deque[tuple[Hot | MadeAnswer, Served]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_called = False
         self._at_once = LINES_AT_ONCE
@@ -189,8 +189,8 @@ class HotAnswers:
     def settle(self, most: int = MOST_UNREPORTED) -> None:
         """Report what was answered since the last time. For the loop that owns what is told."""
         by_answer: dict[Hot, list[Served]] = {}
-        by_whole: dict[HotWhole, list[tuple[Made, Served]]] = {}
-        again: dict[bytes, Made] = {}
+        by_whole: dict[HotWhole, list[tuple[MadeAnswer, Served]]] = {}
+        again: dict[bytes, MadeAnswer] = {}
         is_telling = self._reports.is_telling()
         self._at_once = LINES_AT_ONCE if is_telling else AT_ONCE
         served = self._served
@@ -221,7 +221,7 @@ class HotAnswers:
         else:
             self._is_called = False
 
-    def _keep(self, made: Made) -> None:
+    def _keep(self, made: MadeAnswer) -> None:
         """Finished from now on, as long as what it was made of would be: for that, made once more
         unless it is kept already."""
         key, own = made.key, made.setting
@@ -271,7 +271,7 @@ class HotAnswers:
 
     def _answer(
         self,
-        told: Hot | Made,
+        told: Hot | MadeAnswer,
         headers: Sequence[Header],
         body: bytes | None,
         given: Given,

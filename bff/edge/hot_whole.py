@@ -74,7 +74,7 @@ class HotWhole:
         )  # fmt: skip
 
 
-class Made(NamedTuple):
+class MadeAnswer(NamedTuple):
     """What is told of an answer that was made of `of` and is not kept. `name`: of its request.
 
     `shape`: what it was asked by, `canonical`: what that stands for; `size`: bytes of its body,
@@ -119,7 +119,7 @@ class HotWholes:
         self._shapes = shapes
         self._may_use = may_use
 
-    def make(self, whose: bytes, query: bytes, at: Moment) -> tuple[Made, Encoded] | None:
+    def make(self, whose: bytes, query: bytes, at: Moment) -> tuple[MadeAnswer, Encoded] | None:
         """What answers a query that is a plain shape; None where the usual way is to say."""
         text = _plain_shape(query)
         if text is None:
@@ -131,7 +131,7 @@ class HotWholes:
         encoded = encode(body, whole.key.encoding, whole.whose, canonical)
         name, asked_by = whose + ASKED + query, text if text.startswith("@") else canonical
         left_out = whole.whole.size - len(body) if canonical else 0
-        made = Made(
+        made = MadeAnswer(
             whole, name, asked_by, canonical, len(encoded.body), len(body), left_out,
             encoded.validator,
         )  # fmt: skip

@@ -94,7 +94,7 @@ def of_kind(content_type: str, encoding: Encoding) -> tuple[Header, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Unencoded:
     """A document as made for one caller, not yet encoded. `left_out`: bytes that a shape spared.
 
     `at_hand`: the whole that it was made of, which is parsed in process: it is easily made again.
@@ -145,7 +145,7 @@ class Responder:
         return None
 
     def finish(
-        self, key: RepresentationKey, principal: Principal, made: Made, ticket: Begun
+        self, key: RepresentationKey, principal: Principal, made: Unencoded, ticket: Begun
     ) -> Finished:
         """Encode a document, and keep it if all of it is stored, fresh and complete.
 
@@ -176,7 +176,7 @@ class Responder:
             self._cache.memory.put(key, held, ticket.ticket)
         return finished
 
-    def _keeps(self, key: RepresentationKey, made: Made) -> bool:
+    def _keeps(self, key: RepresentationKey, made: Unencoded) -> bool:
         """Whether it may be kept, and is worth it."""
         if not self._cache.keeps_copies or not made.complete:
             return False

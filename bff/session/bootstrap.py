@@ -34,7 +34,7 @@ from bff.shape import Shape, project
 _LISTED = PROFILES.members | {OWN_MEMBER}
 
 
-class Part(NamedTuple):
+class SessionPart(NamedTuple):
     """What became of one part: a reading, a problem, or neither where the session has none."""
 
     resource: Resource
@@ -48,7 +48,7 @@ class _Collected(NamedTuple):
     profiles: Reading
     listed: Side
     active: int | None
-    made: Sequence[Part]
+    made: Sequence[SessionPart]
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -185,7 +185,7 @@ class Bootstrap:
             reading, ident = found.get(part.name), part.ident_of(active)
             if ident != (None if reading is None else reading.ident):
                 return None
-            made.append(Part(part, reading))
+            made.append(SessionPart(part, reading))
         self._reads.shown(asks, fresh)
         return _Collected(profiles, listed, active, made)
 
@@ -231,7 +231,7 @@ class Bootstrap:
         assert isinstance(members, dict)
         return Side(members, text)
 
-    def _brought(self, caller: Caller, part: Part) -> Side:
+    def _brought(self, caller: Caller, part: SessionPart) -> Side:
         """The members that a part brings, the absent ones in their place."""
         instead = absent(part.resource.absent)
         if part.reading is None or part.reading.entry.status != 200:
@@ -266,9 +266,9 @@ class Bootstrap:
 
     async def _part(
         self, part: Resource, ask: Ask | None, early: _Early | None, seen: Seen | None
-    ) -> Part:
+    ) -> SessionPart:
         if ask is None:
-            return Part(part)
+            return SessionPart(part)
         try:
             if early is not None and early.ident == ask.ident:
                 answer = await early.task
@@ -278,11 +278,11 @@ class Bootstrap:
             else:
                 answer = await self._reads.read(ask, seen)
         except UpstreamError as error:
-            return Part(part, problem=PartProblem.of(part.name, error))
+            return SessionPart(part, problem=PartProblem.of(part.name, error))
         if isinstance(answer, Refusal):
             reason = f"Nexudus refused it with {answer.status}."
-            return Part(part, problem=PartProblem(part.name, answer.status, reason))
-        return Part(part, answer)
+            return SessionPart(part, problem=PartProblem(part.name, answer.status, reason))
+        return SessionPart(part, answer)
 
 
 async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal]]) -> None:

@@ -15,7 +15,7 @@ from bff.edge.access_log import AccessLog
 from bff.edge.accounts import Accounts
 from bff.edge.compression import Encoding
 from bff.edge.hot_answer import Hot, Served, Setting
-from bff.edge.hot_whole import HotWhole, Made
+from bff.edge.hot_whole import HotWhole, MadeAnswer
 from bff.edge.respond import Finished, RepresentationKey
 from bff.observe.metrics import Metrics
 from bff.resources import PROFILES
@@ -63,7 +63,7 @@ class Books:
         self.hots = [self._hot(kind) for kind in kinds]
         wholes = {space: self._whole(space) for space in ("one", "other")}
         self.made = [
-            Made(wholes[k.space], b"", k.shape, "", len(k.body), k.encoded, k.spared, "")
+            MadeAnswer(wholes[k.space], b"", k.shape, "", len(k.body), k.encoded, k.spared, "")
             for k in kinds
         ]
 
@@ -116,7 +116,7 @@ def test_many_made_answers_are_counted_as_each_alone(
     kinds: Sequence[Kind], served: Sequence[tuple[int, float, bool]]
 ) -> None:
     alone, together = Books(kinds), Books(kinds)
-    by_whole: dict[HotWhole, list[tuple[Made, Served]]] = {}
+    by_whole: dict[HotWhole, list[tuple[MadeAnswer, Served]]] = {}
     sizes = 0
     for which, took_s, modified in served:
         one = (1e9, took_s, "id", "", modified)

@@ -26,7 +26,7 @@ from bff.edge.hot import (
     HotAnswers,
 )
 from bff.edge.hot_answer import Hot, Reported, Served, Writers
-from bff.edge.hot_whole import HotWhole, Made
+from bff.edge.hot_whole import HotWhole, MadeAnswer
 from bff.edge.respond import Finished, RepresentationKey
 from bff.observe.metrics import Metrics
 from bff.session.reading import Reading
@@ -68,7 +68,7 @@ class Reports:
     def report(
         self,
         by_answer: Mapping[Hot, Sequence[Served]],
-        by_whole: Mapping[HotWhole, Sequence[tuple[Made, Served]]],
+        by_whole: Mapping[HotWhole, Sequence[tuple[MadeAnswer, Served]]],
     ) -> None:
         assert not by_whole
         self.heard.extend(by_answer.items())

@@ -18,7 +18,7 @@ from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
 from bff.cache.tiered import Tier
 from bff.edge.compression import Encoding
-from bff.edge.respond import JSON_TYPE, Made, RepresentationKey, Responder
+from bff.edge.respond import JSON_TYPE, RepresentationKey, Responder, Unencoded
 from bff.nexudus.headers import Variants
 from bff.observe.metrics import Metrics
 from bff.resources import PROFILES
@@ -84,7 +84,7 @@ async def desk() -> AsyncIterator[Desk]:
 
 
 def finish(desk: Desk, reading: Reading) -> None:
-    made = Made(200, JSON_TYPE, reading.entry.body, True, (reading,))
+    made = Unencoded(200, JSON_TYPE, reading.entry.body, True, (reading,))
     desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
 
 
@@ -139,7 +139,7 @@ async def test_pitfall_22_the_age_of_an_answer_counts_from_before_it_was_made(de
     entry = replace(LIST, fetched_at=desk.time.wall())
     reading = Reading(PROFILES, entry, Outcome.MISS, Tier.UPSTREAM, FRESH)
     await desk.time.advance(CAP_S - 1)
-    made = Made(200, JSON_TYPE, entry.body, True, (reading,))
+    made = Unencoded(200, JSON_TYPE, entry.body, True, (reading,))
     desk.responder.finish(desk.key, desk.principal, made, begun)
     await desk.time.advance(0.9)
     assert desk.lasts()
@@ -161,7 +161,7 @@ async def test_a_finished_answer_takes_the_bytes_it_is_counted_as(
     tracemalloc.start()
     try:
         for number in range(count):
-            made = Made(200, JSON_TYPE, orjson.dumps(document), True, (reading,))
+            made = Unencoded(200, JSON_TYPE, orjson.dumps(document), True, (reading,))
             key = replace(desk.key, shape=f"Shape,{number}", encoding=encoding)
             total += len(
                 desk.responder.finish(key, desk.principal, made, desk.responder.ticket()).body
