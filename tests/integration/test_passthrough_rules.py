@@ -220,7 +220,9 @@ class TestPitfall17:
         async def nexudus(request: Request) -> Response:
             asked.append(request.url.path)
             own = str(request.base_url).rstrip("/")
-            to = f"{origin}/x" if request.url.path == PROFILES else f"{own}/login?x=1"
+            is_german = request.headers.get("accept-language") == "de"
+            abroad = request.url.path == PROFILES and not is_german
+            to = f"{origin}/x" if abroad else f"{own}/login?x=1"
             return Response(status_code=302, headers={"location": to})
 
         app = Starlette(routes=[Route("/{rest:path}", nexudus)])
@@ -228,9 +230,10 @@ class TestPitfall17:
             for target in (PROFILES, BOOTSTRAP):
                 answer = await s.get(target, s.alice)
                 assert (answer.status_code, answer.headers["location"]) == (302, f"{origin}/x")
-            other = await s.get("/api/x", s.alice)
-            assert other.headers["location"] == "/login?x=1"
-        assert asked == [PROFILES, PROFILES, "/api/x"]
+            for target in (PROFILES, "/api/x"):
+                answer = await s.get(target, s.alice, headers={"accept-language": "de"})
+                assert answer.headers["location"] == "/login?x=1"
+        assert asked == [PROFILES, PROFILES, PROFILES, "/api/x"]
         assert seen == []
 
     async def test_pitfall_17_an_id_that_is_none_never_builds_a_url(self, solo: Stage) -> None:

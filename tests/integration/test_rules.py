@@ -15,10 +15,12 @@ from tests.support.gateway import (
     EDIT,
     OPS_TOKEN,
     PROFILES,
+    SECRET,
     SWITCH,
     Stage,
     bearer,
     related,
+    stage,
 )
 
 OF_ALICE = related(101)
@@ -133,6 +135,15 @@ class TestRule1SharedEntriesOnlyToProvenTokens:
                     assert pair.alice.canary not in answer.text
             pair.tenant.release()
 
+    async def test_pitfall_2_the_end_of_a_jwt_ends_its_proof(self, solo: Stage) -> None:
+        token = solo.tenant.mint(solo.alice, jwt=True, ttl_s=30)
+        member = replace(solo.alice, token=token)
+        assert (await solo.get(OF_ALICE, member)).status_code == 200
+        solo.clock.advance(30)
+        solo.tenant.forget_visits()
+        assert (await solo.get(OF_ALICE, member)).status_code == 401
+        assert [visit.path for visit in solo.tenant.visits()] == [PROFILES]
+
 
 class TestRule2Precise401:
     async def test_401_on_the_list_deletes_what_is_stored_for_that_token_everywhere(
@@ -156,6 +167,23 @@ class TestRule2Precise401:
             for headers in ({}, german):
                 answer = await pair.get(PROFILES, member, via=1, headers=headers)
                 assert answer.headers["age"] == "61"
+
+    async def test_401_deletes_what_was_stored_under_an_older_secret_too(
+        self, redis_url: str
+    ) -> None:
+        both = f"{'n' * 40},{SECRET}"
+        async with stage(redis_url) as old:
+            await old.get(PROFILES, old.alice)
+            async with stage(redis_url, env={"BFF_SECRET": both}, beside=old) as new:
+                found = await new.get(PROFILES, old.alice)
+                assert found.headers["cache-status"].startswith("bff; hit")
+                old.tenant.fault(Status(401), PROFILES, token=old.alice.token, count=1)
+                old.clock.advance(61)
+                await new.get(PROFILES, old.alice)
+                await new.quiet()
+                for each in (old, new):  # within the stale window, as above
+                    answer = await each.get(PROFILES, old.alice)
+                    assert answer.headers["age"] == "0"
 
     async def test_401_elsewhere_is_passed_on_and_withdraws_only_the_proof(
         self, pair: Stage

@@ -105,6 +105,20 @@ class TestRule5OneFlight:
         assert (joined.status_code, joined.content) == (500, b"")
         assert solo.tenant.arrivals(OF_ALICE) == 1
 
+    async def test_pitfall_3_a_404_is_shared_without_what_it_says(self, solo: Stage) -> None:
+        await solo.prove(solo.alice, solo.bob)
+        solo.tenant.fault(Status(404, body=solo.alice.canary), OF_ALICE, token=solo.alice.token)
+        solo.tenant.hold(OF_ALICE)
+        leader = solo.later(OF_ALICE, solo.alice)
+        await solo.tenant.held()
+        follower = solo.later(OF_ALICE, solo.bob)
+        await solo.waiting(2)
+        solo.tenant.sandbox.holds.release()
+        assert (await leader).text == solo.alice.canary
+        joined = await follower
+        assert (joined.status_code, joined.content) == (404, b"")
+        assert solo.tenant.arrivals(OF_ALICE) == 1
+
     async def test_a_throttle_is_shared_with_its_retry_after(self, solo: Stage) -> None:
         await solo.prove(solo.alice, solo.bob)
         solo.tenant.hold(OF_ALICE, at="request")
