@@ -3,6 +3,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8080
+SANDBOX_PORT ?= 8090
 JOBS ?= 3
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Decided without I/O, so every branch of them can be tested, and is.
@@ -19,8 +20,8 @@ setup: $(VENV)/.installed  ## Install into .venv, so that .venv/bin/bff is the c
 
 setup-test: $(VENV)/.installed-test
 
-run: setup  ## Gateway and simulated Nexudus; UPSTREAM=https://… for a real space, PORT=8080
-	@exec $(BIN)/bff demo --port $(PORT) $(if $(UPSTREAM),--upstream $(UPSTREAM))
+run: setup  ## Gateway and simulated Nexudus; UPSTREAM=https://… for a real space, PORT=8080, SANDBOX_PORT=8090
+	@exec $(BIN)/bff demo --port $(PORT) --sandbox-port $(SANDBOX_PORT) $(if $(UPSTREAM),--upstream $(UPSTREAM))
 
 test: setup-test  ## The whole test suite, on a real redis-server of its own
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile \

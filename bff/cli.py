@@ -137,7 +137,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - the options
     What is not given comes from BFF_SANDBOX_* variables. Faults on demand are under /_sandbox/.
     """
     from bff.sandbox.options import PREFIX, OptionsError, options_from_env  # noqa: PLC0415
-    from bff.serve import Plan, end_with  # noqa: PLC0415
+    from bff.serve import Plan, end_with, free_address  # noqa: PLC0415
     from bff.serve import serve as serve_plan  # noqa: PLC0415
 
     if parent:
@@ -160,6 +160,7 @@ def sandbox(  # noqa: PLR0913, PLR0917 - the options
     plan = Plan(
         "bff.sandbox.app:create_app_from_env", host, port, stop_timeout_s=3, log_server=False
     )
+    free_address(host, port)  # or it would be told of before
     say(f"Simulated Nexudus, space {world.space}, at http://{host}:{port} (Ctrl-C ends it)")
     serve_plan(plan)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import orjson
 import typer
 
-from bff.terminal import CommandFailed, print_table
+from bff.terminal import CommandFailed, console, print_table
 
 DOCTOR_TOKEN: Final = "BFF_DOCTOR_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -142,8 +142,6 @@ def top(
     """Show the figures of all processes on this terminal until Ctrl-C: verdict, traffic, hits,
     calls made and saved, budget, events, processes.
     """
-    from rich.console import Console  # noqa: PLC0415
-
     from bff.top import picture, snapshot, watch  # noqa: PLC0415
 
     _check(ops_token)
@@ -151,9 +149,9 @@ def top(
     if json:
         typer.echo(orjson.dumps(look(), option=orjson.OPT_INDENT_2))
     elif once:
-        Console(highlight=False).print(picture(look()))
+        console().print(picture(look()))
     else:
-        watch(look, Console(highlight=False), every)
+        watch(look, console(), every)
 
 
 def _check(ops_token: str) -> None:

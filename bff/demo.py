@@ -47,7 +47,7 @@ async def run(demo: Demo, out: Say, err: Say) -> None:
     """
     free_address(HOST, demo.port, "--port (make run PORT=9000)")
     if not demo.upstream:
-        free_address(HOST, demo.sandbox_port, "--sandbox-port")
+        free_address(HOST, demo.sandbox_port, "--sandbox-port (make run SANDBOX_PORT=9001)")
     signals = Signals()
     with signals.heard():
         async with contextlib.AsyncExitStack() as stack:

@@ -12,6 +12,11 @@ from bff.terminal import CommandFailed
 PATH: Final = "/ops/api/explain"
 _OWN: Final = "own"
 """How the gateway says that a request is about itself."""
+_FINISHED: Final = {
+    "none": "none is kept",
+    "over": "one is kept, and its time is over",
+    "not trusted": "one is kept, and not trusted while invalidations are not heard",
+}
 _RULES: Final = "docs/architecture.md#cache-rules"
 
 
@@ -120,7 +125,7 @@ def _drops(document: Told) -> Iterator[str]:
 
 
 def _surroundings(told: Told) -> Iterator[str]:
-    space = told.part("space")
+    space, finished = told.part("space"), told.part("finished").text("state")
     if not space:
         return
     used = ", ".join(
@@ -133,7 +138,7 @@ def _surroundings(told: Told) -> Iterator[str]:
             "related lists": space.text("related_lists"),
             "refreshes": "paused by operators" if space.flag("refreshes_paused") else "on",
             "Redis": told.part("process").text("redis"),
-            "finished": told.part("finished").text("state"),
+            "finished answer": _FINISHED.get(finished, finished),
         }
     )
 

@@ -19,7 +19,7 @@ from bff.errors import Fault, SettingsError
 from bff.settings_catalogue import Catalogue
 from bff.settings_operators import OPS, OperatorToken
 from bff.settings_sources import Reading, Source, read_sources, variable
-from bff.settings_values import EVERY_SPACE
+from bff.settings_values import EMBEDDED_URL, EVERY_SPACE
 from bff.spaces import SpaceTable
 
 
@@ -34,7 +34,7 @@ class Settings(Catalogue):
     @property
     def embedded(self) -> bool:
         """Whether the cache lives in this process, not in a Redis that others share."""
-        return self.redis_url.get_secret_value() == "embedded://"
+        return self.redis_url.get_secret_value() == EMBEDDED_URL
 
     @property
     def space_table(self) -> SpaceTable:
@@ -69,7 +69,7 @@ class Settings(Catalogue):
     def check_workers(self, workers: int) -> None:
         """SettingsError if that many processes cannot work together with this cache."""
         if workers > 1 and self.embedded:
-            reason = f"is {workers}, and embedded:// is a cache for one: name a Redis to share"
+            reason = f"is {workers}, and {EMBEDDED_URL} is a cache for one: name a Redis to share"
             raise SettingsError(
                 (Fault(variable("workers"), reason, "BFF_REDIS_URL=redis://127.0.0.1:6379/0"),)
             )

@@ -56,7 +56,7 @@ class CacheSettings(BaseModel):
     )
 
     redis_url: Annotated[read.SecretUrl, BeforeValidator(read.read_redis_url)] = Field(
-        default=read.SecretUrl("embedded://"),
+        default=read.SecretUrl(read.EMBEDDED_URL),
         description="The shared cache: embedded, redis, rediss, redis+sentinel, redis+cluster or "
         "unix. Embedded lives in the process and allows one worker.",
         examples=["redis://127.0.0.1:6379/0"],

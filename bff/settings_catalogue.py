@@ -113,8 +113,9 @@ class Catalogue(CacheSettings):
         ge=1,
         le=10_000,
         description="Gateway processes that call a space, those of all machines together: a "
-        "process that has not reached Redis since its start begins with that part of each limit, "
-        "and takes more as long as Nexudus refuses nothing. Never fewer than BFF_WORKERS.",
+        "process that has not reached Redis since its start begins with that part of what the "
+        "shortest limit allows (a minute; of the hour and the day, all), and takes more as long as "
+        "Nexudus refuses nothing. Never fewer than BFF_WORKERS.",
         examples=["2"],
     )
     retries: Whole = Field(
@@ -164,8 +165,9 @@ class Catalogue(CacheSettings):
     )
     traces: Switch = Field(
         default="off",
-        description="Whether OpenTelemetry traces are made (on, off); needs `pip install "
-        "bff[otel]`, and OTEL_EXPORTER_OTLP_ENDPOINT says where they go.",
+        description="Whether OpenTelemetry traces are made (on, off); needs `pip "
+        "install --require-hashes -r deploy/requirements-otel.txt`, and "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says where they go.",
         examples=["on"],
     )
     host: Annotated[str, BeforeValidator(read.read_bind_host)] = Field(

@@ -119,6 +119,6 @@ def _unknown(key: str, examples: Mapping[str, str], spell: Callable[[str], str])
     near = difflib.get_close_matches(key.lower().removeprefix(PREFIX.lower()), examples, n=1)
     if not near:
         reason = "is not a setting; docs/settings.md lists them all"
-        return Fault(shown, reason, "BFF_UPSTREAM=acme")
+        return Fault(shown, reason, "leave it out")
     example = f"{variable(near[0])}={examples[near[0]]}"
     return Fault(shown, f"is not a setting; did you mean {spell(near[0])}?", example)

@@ -22,6 +22,8 @@ from bff.spaces import Space, SpaceTable, join_authority, parse_authority
 
 T = TypeVar("T")
 
+EMBEDDED_URL: Final = "embedded://"
+"""No shared Redis: the cache lives in the process."""
 EVERY_SPACE: Final = "*"
 """The key of a webhook secret that holds for all spaces; never the name of one."""
 

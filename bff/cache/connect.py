@@ -12,7 +12,6 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
-EMBEDDED_URL = "embedded://"
 CONNECT_TIMEOUT_S = 2.0
 """Callers wait less (`RemoteStore`): many connections at once may take a busy machine its time."""
 HUNG_S = 5.0

@@ -157,7 +157,10 @@ CATALOGUE: Final = (
         "bff_store_seconds", _H, ("operation",),
         "Time that Redis took for an operation; what several requests load at once is one.",
     ),
-    Row("bff_store_errors", _C, ("operation",), "Operations that Redis did not answer in time."),
+    Row(
+        "bff_store_errors", _C, ("operation",),
+        "Operations of Redis that failed or were not answered in time.",
+    ),
     Row("bff_store_available", _G, (), "1 while the shared store is used.", Merge.LEAST),
     Row("bff_bus_trusted", _G, (), "1 while others' invalidations are heard.", Merge.LEAST),
     Row(

@@ -18,6 +18,9 @@ from bff.observe.trace_context import Parent
 FLUSH_S: Final = 2.0
 """How long an end may wait for spans to be sent."""
 
+INSTALL: Final = "pip install --require-hashes -r deploy/requirements-otel.txt"
+"""In a checkout: no package of a registry has our name."""
+
 Value: TypeAlias = str | int | float | bool | Sequence[str]
 Attributes: TypeAlias = Mapping[str, Value]
 """Names and numbers of ours, never what a member or Nexudus sends."""
@@ -121,6 +124,6 @@ def open_tracer(*, on: bool) -> Tracer | None:
     try:
         from bff.observe.otel import OtelTracer  # noqa: PLC0415 - costs nothing where it is off
     except ImportError:
-        reason = "is on, and OpenTelemetry is not installed: pip install 'bff[otel]'"
+        reason = f"is on, and OpenTelemetry is not installed: {INSTALL}"
         raise SettingsError((Fault("BFF_TRACES", reason, "BFF_TRACES=off"),)) from None
     return OtelTracer()

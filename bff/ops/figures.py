@@ -44,7 +44,7 @@ UNTIMED: Final = Latency(None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class RouteFigures:
-    """One route of the gateway. `per_second`: over the last whole minute."""
+    """One route that members ask. `per_second`: over the last whole minute."""
 
     route: str
     requests: int

@@ -21,7 +21,7 @@ MAX_CONTENT_TYPE = 255
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer of Nexudus that is passed on unchanged and never stored."""
+    """An answer of Nexudus that is passed on and never stored: as it is, or `for_others`."""
 
     answer: Answer
 

@@ -282,7 +282,7 @@ PROCESSES = Row(
             "A request waits BFF_REDIS_TIMEOUT_MS at most, all operations together.", "s",
         ),
         Panel(
-            "Operations not answered in time",
+            "Operations that failed or were late",
             (Query(rate("bff_store_errors_total", "operation", ""), "{{operation}}"),),
             "A second.", "ops",
         ),

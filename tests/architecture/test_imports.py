@@ -6,6 +6,7 @@ A function-level import and one under TYPE_CHECKING count like any other.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -30,14 +31,14 @@ TABLE = {
     "hooks": "errors clock",
     # what is cached, and the use case made of it
     "resources": "errors cache",
-    "session": "errors clock spaces noticed observe shape cache nexudus resources",
+    "session": "errors clock spaces noticed shape cache nexudus resources",
     # the parts again, with a span around each
     "traced": "errors clock spaces observe cache nexudus edge",
     # towards the apps, towards the operators
     "edge": (
         "errors clock spaces noticed version observe shape cache nexudus hooks resources session"
     ),
-    "ops": "errors clock spaces version observe shape cache nexudus resources session edge",
+    "ops": "errors clock spaces observe cache nexudus resources session edge",
     # configuration and wiring
     "settings": "errors spaces limits shape",
     "configured": "errors limits cache nexudus resources session edge ops settings",
@@ -66,6 +67,9 @@ TABLE = {
     "__main__": "cli",
 }
 """Room -> the rooms that it may import besides itself."""
+
+GROUND = {"version", "errors", "clock", "limits", "noticed"}
+"""Of which nobody need be told who may know it."""
 
 ROOM_OF = {
     "bff": "version",
@@ -163,6 +167,15 @@ def inner_trespasses(read: Iterable[Source], modules: frozenset[str]) -> list[st
 def test_every_module_is_in_a_room_of_the_table() -> None:
     rooms = {room(source.name) for source in sources()}
     assert rooms == TABLE.keys()
+
+
+def test_the_page_of_the_architecture_says_the_same_of_each_folder() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \|.*\| ([^|;]+)(?:;[^|]*)? \|$", page, re.MULTILINE)
+    told = {name: set(known.split(", ")) - {"nothing"} for name, known in rows}
+    assert told == {name: set(TABLE[name].split()) - GROUND for name in told}
+    folders = {each.name for each in (ROOT / "bff").iterdir() if (each / "__init__.py").exists()}
+    assert told.keys() == folders - {"doctor", "traced"}
 
 
 def test_the_table_has_no_cycle_and_no_unknown_room() -> None:

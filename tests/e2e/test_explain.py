@@ -65,7 +65,16 @@ async def test_a_request_is_explained_before_and_after(gateway: Gateway) -> None
     warm = await gateway.told(URL, BFF_DOCTOR_TOKEN=TOKEN)
     assert "served from finished bytes" in warm.stdout or "without a call" in warm.stdout
     assert "docs/architecture.md#cache-rules" in warm.stdout
-    for word in ("profiles", "proof", "related", "left: fresh", "breaker closed", "@mobile"):
+    for word in (
+        "profiles",
+        "proof",
+        "related",
+        "left: fresh",
+        "breaker closed",
+        "@mobile",
+        "finished answer",
+        "Redis embedded",
+    ):
         assert word in warm.stdout
     name = answer.headers["x-request-id"]
     remembered = await gateway.told("--request-id", name)

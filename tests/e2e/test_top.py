@@ -56,8 +56,10 @@ async def test_one_picture_has_the_figures_of_the_gateway(gateway: str) -> None:
 
         await until(told)
     options = ("--url", gateway, "--once")
-    done = await asyncio.to_thread(bff, "top", *options, BFF_OPS_TOKEN=OPS_TOKEN, COLUMNS="160")
+    done = await asyncio.to_thread(bff, "top", *options, BFF_OPS_TOKEN=OPS_TOKEN)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "/ops/api" not in done.stdout, "members' routes only"
+    assert max(map(len, done.stdout.splitlines())) > 80, "a pipe is as wide as a file"
     for word in ("/session/bootstrap", "profiles", "related", "all processes", "calls made"):
         assert word in done.stdout
     options = ("--url", gateway, "--json")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from bff.cache.connect import EMBEDDED_URL, connect
+from bff.cache.connect import connect
 from bff.cache.remote import RemoteStore
 from bff.cache.tasks import end
 from bff.errors import Overloaded
@@ -27,6 +27,7 @@ from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Report, Told, TooLate
 from bff.nexudus.budget.windows import HOLD_S, Shares, Tally, Window
+from bff.settings_values import EMBEDDED_URL
 from tests.support.budget_fleet import KEYSPACE, SPACE, Member, fleet
 from tests.support.cache_process import until
 from tests.support.redis_server import RedisServer

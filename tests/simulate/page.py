@@ -192,8 +192,9 @@ def _without_redis(rows: Sequence[Row]) -> str:
     )
     return (
         "Without Redis a process that has never reached it does not know how many share the "
-        "budget. It begins with a fourth of each limit, or with the part that "
-        "`BFF_BUDGET_PROCESSES` says, takes more as long as Nexudus refuses nothing, and gives way "
+        "budget. It begins with a fourth of what a minute allows (of the hour and the day, with "
+        "all), or with the part that `BFF_BUDGET_PROCESSES` says, takes more as long as "
+        "Nexudus refuses nothing, and gives way "
         f"where it does: that finds {untold.fullest_hour:,} calls in the fullest hour for "
         f"{untold.refused:,} refusals in all and, told of two, {told.fullest_hour:,} for "
         f"{told.refused:,} ([decision 14](adr/0014-the-budget.md)). The rest is inherent: no "

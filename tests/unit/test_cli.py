@@ -184,8 +184,8 @@ def test_a_taken_port_is_1_and_one_sentence(bff: Bff) -> None:
     with taken_port() as port:
         shown = bff("sandbox", "--port", str(port))
     assert shown.code == 1
-    sentence = f"bff: Port {port} of 127.0.0.1 is taken: "
-    assert shown.err.splitlines()[-1].startswith(sentence)
+    [sentence] = shown.err.splitlines()
+    assert sentence.startswith(f"bff: Port {port} of 127.0.0.1 is taken: ")
 
 
 # --- purge

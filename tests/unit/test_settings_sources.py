@@ -157,7 +157,7 @@ class TestUnknownNames:
             Fault(
                 "BFF_XYZZY",
                 "is not a setting; docs/settings.md lists them all",
-                "BFF_UPSTREAM=acme",
+                "leave it out",
             )
         ]
 

@@ -30,7 +30,7 @@ SETTLED: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`part` (0 to 1] of each limit; `calls` since the latest refusal.
+    """`part` (0 to 1] of each limit that is tried (`pacing`); `calls` since the latest refusal.
 
     `moves`: how many turns it has given up, as they may be another process's. `vain`: refusals with
     no other call between them, after the last of which it keeps still until `held_until`; the call

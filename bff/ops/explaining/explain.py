@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from bff.cache.bus import LocalBus
+from bff.cache.tiered import TieredCache
 from bff.clock import Clock
 from bff.edge.conditional import matches
 from bff.edge.endpoints import BOOTSTRAP_PARAMETERS, LIST_PARAMETERS, Asked, Understanding
@@ -215,7 +217,7 @@ class Explainer:
             **(parts or {}),
             "space": self._surroundings.told(space) if space else None,
             "process": {
-                "redis": "used" if cache.store.available else "away",
+                "redis": _redis(cache),
                 "in_process_tier": "trusted" if cache.memory_usable else "not trusted",
             },
         }
@@ -231,6 +233,12 @@ def _understood(asked: Asked, key: RepresentationKey) -> Json:
         "variant": key.variant,
         "encoding": key.encoding.value,
     }
+
+
+def _redis(cache: TieredCache) -> str:
+    if isinstance(cache.bus, LocalBus):
+        return "embedded"
+    return "used" if cache.store.available else "away"
 
 
 def _refusal(error: RequestError) -> Outlook:

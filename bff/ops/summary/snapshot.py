@@ -174,12 +174,14 @@ def _bytes_sent(counts: Counts) -> int:
 
 
 def _routes(given: Material) -> tuple[RouteFigures, ...]:
-    """All routes, operators' too; the busiest first."""
+    """Members', as the requests that are counted; the busiest first."""
     requests: dict[str, int] = {}
     failed: dict[str, int] = {}
     for (route, status), count in by_labels(
         given.counts, "bff_requests", "route", "status"
     ).items():
+        if not is_members(route):
+            continue
         requests[route] = requests.get(route, 0) + count
         failed[route] = failed.get(route, 0) + (count if is_failed(status) else 0)
     buckets: dict[str, dict[str, int]] = {}

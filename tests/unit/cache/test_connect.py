@@ -12,14 +12,13 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from bff.cache.connect import (
     CONNECT_TIMEOUT_S,
-    EMBEDDED_URL,
     HUNG_S,
     POOL_SIZE,
     connect,
     connect_for_messages,
 )
 from bff.cache.embedded import SWEEP_EVERY, EmbeddedRedis
-from bff.settings_values import read_redis_url
+from bff.settings_values import EMBEDDED_URL, read_redis_url
 
 
 def options(client: Redis) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_on_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPat
         open_tracer(on=True)
     [fault] = raised.value.faults
     assert fault.variable == "BFF_TRACES"
-    assert "pip install 'bff[otel]'" in fault.reason
+    assert "pip install --require-hashes -r deploy/requirements-otel.txt" in fault.reason
 
 
 async def test_a_request_is_part_of_its_callers_trace(monkeypatch: pytest.MonkeyPatch) -> None:
