@@ -24,6 +24,8 @@ T = TypeVar("T")
 log = structlog.get_logger("bff.cache")
 
 MOST_WAITERS = 5_000
+CLOSING_S = 0.2
+"""How long an orderly end waits for what goes on though its callers have been told."""
 
 
 def _nothing() -> None:
@@ -83,6 +85,7 @@ class Flights:
         self._behind: Counter[str] = Counter()
         self._joinable: dict[str, _Flight] = {}
         self._tasks: set[asyncio.Task[object]] = set()
+        self._told: set[asyncio.Task[object]] = set()
         self._closed = False
 
     def __len__(self) -> int:
@@ -92,6 +95,11 @@ class Flights:
     def waiters(self) -> int:
         """Callers that wait for any of them."""
         return self._waiters.total()
+
+    @property
+    def storing(self) -> int:
+        """Flights that go on though their callers have been told."""
+        return len(self._told)
 
     @property
     def behind(self) -> int:
@@ -172,8 +180,13 @@ class Flights:
         self._joinable.clear()
 
     async def aclose(self) -> None:
-        """Cancel what is under way and wait until it has ended."""
+        """Cancel what is under way and wait until it has ended.
+
+        What its callers have been told of is about to be stored, and has a moment for that.
+        """
         self._closed = True
+        if self._told:
+            await asyncio.wait(self._told, timeout=CLOSING_S)
         await end(self._tasks)
 
     def _start(
@@ -197,12 +210,15 @@ class Flights:
             if self._joinable.get(key) is flight:
                 del self._joinable[key]
             result.set_result(value)
+            self._told.add(task)
             task.set_name(f"flight {key}, told")
 
         def landed(done: asyncio.Task[object]) -> None:
             self._tasks.discard(done)
+            self._told.discard(done)
             if self._joinable.get(key) is flight:
                 del self._joinable[key]
+            course.tell = _nobody  # or each flight would hold itself, and its result
             _settle(result, done)
 
         course.tell = told

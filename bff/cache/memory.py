@@ -110,6 +110,11 @@ class Memory:
         """What is kept under `key`, expired or not; it leaves no trace, unlike a read."""
         return self._items.get(key)
 
+    def keeps(self, key: Hashable, value: object) -> bool:
+        """Whether this very value is what is kept under `key`, expired or not."""
+        held = self._items.get(key)
+        return held is not None and held.value is value
+
     def stand_in(self, key: Hashable, now: float) -> Held | None:
         """What was put under `key` and not dropped, though it may have been forgotten since."""
         held = self._items.get(key)

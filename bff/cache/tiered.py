@@ -6,6 +6,7 @@ Whether something found may be used is not decided here; that it is what its key
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -26,17 +27,7 @@ from bff.cache.store import Put, Raw, Refused, Release, header
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreUnavailable
 
-__all__ = [
-    "Fill",
-    "Findings",
-    "Found",
-    "Kept",
-    "Seen",
-    "Ticket",
-    "Tier",
-    "TieredCache",
-    "Want",
-]
+__all__ = ["Fill", "Findings", "Found", "Kept", "Seen", "Ticket", "Tier", "TieredCache", "Want"]
 
 log = structlog.get_logger("bff.cache")
 
@@ -219,7 +210,8 @@ class TieredCache:
         """Keep documents of one container in both tiers, in process only if need be.
 
         `release`: of the flight that brought them, which has come with them if EVERYWHERE.
-        `under_way`: called as soon as nothing but the shared store is waited for.
+        `under_way`: called before the shared store is asked, if they can be had here meanwhile:
+        then nobody waits for it.
         """
         drops = [fill.dropped_by() for fill in fills]
         if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
@@ -231,10 +223,15 @@ class TieredCache:
         kept = Kept.HERE if all(put) else Kept.NOWHERE
         if ticket.stamp is None:
             return kept
-        under_way()
-        shared = await self._shared(ticket.stamp, fills, keep_s, release)
-        if shared is Kept.NOWHERE:
-            # What overtook it is on its way here as well; what was made of the copies goes now.
+        with contextlib.ExitStack() as behind:
+            if all(self.held(fill.want) for fill in fills):
+                under_way()
+                behind.enter_context(patience.unlimited())
+            shared = await self._shared(ticket.stamp, fills, keep_s, release)
+        copies = any(self.memory.keeps(fill.want.key, fill.value) for fill in fills)
+        if shared is Kept.NOWHERE and copies:
+            # What overtook it is on its way here as well; what was made of the copies goes now. Had
+            # it arrived, they had gone with it, and what is there instead would be from after it.
             container = fills[0].want.address.container
             self.memory.drop(container.space, (container.label,))
         if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):

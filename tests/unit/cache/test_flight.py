@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
+import weakref
 
 import pytest
 from structlog.testing import capture_logs
@@ -344,15 +346,33 @@ def call_told(flights: Flights, work: Work, course: Course) -> asyncio.Task[Land
 
 
 async def test_callers_are_told_before_the_work_has_ended(flights: Flights) -> None:
-    work, course = Work(), Course()
+    work, course, unheard = Work(), Course(), list[dict[str, object]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, told: unheard.append(told))
     first, second = (call_told(flights, work, course) for _ in range(2))
     await settled()
     course.tell(7)
     assert [await first, await second] == [Landed(7, joined=False), Landed(7, joined=True)]
-    assert (len(flights), flights.waiters) == (1, 0), "the work goes on"
+    assert (len(flights), flights.storing, flights.waiters) == (1, 1, 0), "the work goes on"
     work.go.set()
     await settled()
-    assert (len(flights), work.cancelled) == (0, 0)
+    assert (len(flights), flights.storing, work.cancelled, unheard) == (0, 0, 0, [])
+
+
+async def test_pitfall_21_telling_leaves_alone_the_flight_that_took_its_place(
+    flights: Flights,
+) -> None:
+    work, course = Work(), Course()
+    first = call_told(flights, work, course)
+    await settled()
+    flights.detach_all()
+    second = call(flights, work)
+    await settled()
+    course.tell(7)
+    third = call(flights, work)
+    await settled()
+    work.go.set()
+    assert (await first).value == 7
+    assert (await second, await third) == ((2, False), (2, True))
 
 
 async def test_pitfall_14_who_comes_after_they_were_told_starts_anew(flights: Flights) -> None:
@@ -396,3 +416,42 @@ async def test_closing_ends_what_goes_on_after_they_were_told(flights: Flights) 
         await flights.aclose()
     assert (await first).value == 7
     assert (len(flights), work.cancelled, logs) == (0, 1, [])
+
+
+async def test_closing_lets_end_what_they_were_told_of(flights: Flights) -> None:
+    work, course = Work(), Course()
+    first = call_told(flights, work, course)
+    await settled()
+    course.tell(7)
+    closing = asyncio.create_task(flights.aclose())
+    await settled()
+    work.go.set()
+    await closing
+    assert ((await first).value, len(flights), work.cancelled) == (7, 0, 0)
+
+
+class Document:
+    pass
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_a_flight_that_has_ended_holds_its_result_no_longer(
+    tells: bool, flights: Flights
+) -> None:
+    """Nor does it wait for the collector: a document that stays parsed takes room."""
+    course, brought = Course(), list[weakref.ref[Document]]()
+
+    async def bring() -> Document:
+        document = Document()
+        brought.append(weakref.ref(document))
+        if tells:
+            course.tell(document)
+        return document
+
+    gc.disable()
+    try:
+        await flights.run("k", SPACE, (), bring, course)
+        await settled()
+        assert [each() for each in brought] == [None]
+    finally:
+        gc.enable()

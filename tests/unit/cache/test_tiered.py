@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.entry import Entry
 from bff.cache.envelope import Binding, Sealer
@@ -100,6 +101,77 @@ async def test_pitfall_14_what_the_store_refuses_goes_with_all_that_was_made_of_
     assert memory.peek("answer") is None
     assert await found(world.mine, want) is None
     assert memory.peek(profiles(OTHER).key) is not None
+
+
+@pytest.mark.parametrize("how", ["no room", "room for the proof", "not trusted", "no time"])
+async def test_what_cannot_be_had_here_is_not_under_way_before_it_is_stored(
+    how: str, world: World
+) -> None:
+    """Whoever asks next would find it in neither tier."""
+    match how:
+        case "no room":
+            world.mine.memory.max_bytes = 0
+        case "room for the proof":
+            world.mine.memory.max_bytes = 5_000
+        case "not trusted":
+            world.bus.trusted = False
+        case "no time":
+            world.mine.cache._max_age_s = 0.0
+    ticket, called = await world.mine.cache.begin(SPACE), list[str]()
+    listed = entry(b'{"Profiles":[%s]}' % (b" " * 5_000), *LIST.tags)
+    fills = [Fill(profiles(TOKEN), listed, LIST.tags), Fill(proof(TOKEN), PROOF, ("u:5",))]
+    kept = await world.mine.cache.keep(ticket, fills, 60, under_way=lambda: called.append("now"))
+    assert (kept, called) == (Kept.EVERYWHERE, [])
+
+
+@pytest.mark.parametrize(("room", "kept"), [(0, Kept.NOWHERE), (8_000_000, Kept.HERE)])
+async def test_what_the_store_has_no_room_for_is_kept_here_or_nowhere(
+    room: int, kept: Kept, world: World
+) -> None:
+    world.mine.memory.max_bytes, world.store.refusing = room, {"save"}
+    ticket, fills = await world.mine.cache.begin(SPACE), [Fill(profiles(TOKEN), LIST, LIST.tags)]
+    assert await world.mine.cache.keep(ticket, fills, 60) is kept
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_what_the_store_refuses_leaves_what_is_from_after_the_invalidation(
+    is_heard: bool, world: World
+) -> None:
+    cache, want, held = world.mine.cache, profiles(TOKEN), asyncio.Event()
+    ticket, dropped = await cache.begin(SPACE), frozenset({"u:5"})
+    newer = entry(b'{"Profiles":[]}', *LIST.tags, fetched_at=LIST.fetched_at + 1)
+    await world.peer.invalidator.invalidate(SPACE, dropped, "elsewhere")
+    world.store.held = {"save"}
+    fills = [Fill(want, LIST, LIST.tags)]
+    keeping = asyncio.create_task(cache.keep(ticket, fills, 60, under_way=held.set))
+    await held.wait()
+    if is_heard:
+        world.mine.invalidator.apply(SPACE, dropped)
+        world.store.held = set()
+        await keep(world.mine, want, newer)
+    world.store.release.set()
+    assert await keeping is Kept.NOWHERE
+    copy = world.mine.memory.peek(want.key)
+    assert (copy.value if copy else None) == (newer if is_heard else None)
+
+
+@pytest.mark.parametrize(("room", "left_s"), [(0, 0.0), (8_000_000, 1.0)])
+async def test_a_store_that_is_silent_takes_patience_only_of_who_waits_for_it(
+    room: int, left_s: float, world: World
+) -> None:
+    world.mine.memory.max_bytes = room
+    ticket, fills = await world.mine.cache.begin(SPACE), [Fill(profiles(TOKEN), LIST, LIST.tags)]
+    never = asyncio.get_running_loop().create_future()
+
+    async def save(*_: object, **__: object) -> bool:
+        await patience.wait(never, 0.03)
+        return True
+
+    with patience.limited(1.0), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.store, "save", save)
+        kept = await world.mine.cache.keep(ticket, fills, 60)
+        allowance = patience.current()
+        assert (kept, allowance and allowance.left_s()) == (Kept.UNHEARD, left_s)
 
 
 @pytest.mark.parametrize("stamped", [True, False])

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from bff.cache.endings import Stored
 from bff.cache.keys import Container
+from bff.cache.lead import Lead, Told
+from bff.cache.leadership import LocalLeadership
+from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded
 from bff.errors import Overloaded, UpstreamDown, UpstreamTimeout
 from bff.nexudus.answers import Answer
@@ -18,6 +23,7 @@ from bff.session.interpret import Refusal
 from bff.session.landing import Call
 from bff.session.reading import Caller, Outcome, Reading
 from tests.support.cache_process import SPACE, until
+from tests.support.manual_time import settled
 from tests.unit.session.conftest import OF_ALICE, TERMS, Session, answered
 
 FRESH_S, STALE_S, ERROR_S = 60, 300, 3600
@@ -26,6 +32,7 @@ FRESH_S, STALE_S, ERROR_S = 60, 300, 3600
 async def profiles(session: Session, token: str = "alice") -> Reading:
     reading = await session.reads.profiles(session.caller(token))
     assert isinstance(reading, Reading)
+    await until(lambda: not session.process.flights.storing)
     return reading
 
 
@@ -36,6 +43,43 @@ async def held(session: Session, calls: int) -> None:
 
 async def landed(session: Session) -> None:
     await until(lambda: len(session.process.flights) == 0)
+
+
+async def test_what_is_stored_nowhere_yet_is_asked_for_once(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is a 404 taken for one token's own while the list that it follows is being stored."""
+    session.process.memory.max_bytes, session.nexudus.serves[OF_ALICE] = 0, answered({}, 404)
+    save = RemoteStore.save
+
+    async def slow(*args: Any, **named: Any) -> bool:
+        await settled(100)
+        return await save(*args, **named)
+
+    monkeypatch.setattr(RemoteStore, "save", slow)
+    for _ in range(2):
+        await session.reads.profiles(session.caller())
+        await session.reads.related(session.caller(), 101)
+    assert session.nexudus.asked == [("alice", PROFILES.path), ("alice", OF_ALICE)]
+    space = session.process.store.keyspace.base(SPACE)
+    assert await session.process.store.client.exists(f"{space}c:101")
+
+
+async def test_other_processes_are_told_what_the_store_said(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers here did not wait for that."""
+    claim, leads = LocalLeadership.claim, list[Lead]()
+
+    async def claimed(*args: Any, **named: Any) -> Lead | Told:
+        lead = await claim(*args, **named)
+        assert isinstance(lead, Lead)
+        leads.append(lead)
+        return lead
+
+    monkeypatch.setattr(LocalLeadership, "claim", claimed)
+    await profiles(session)
+    assert [lead.ending for lead in leads] == [Stored()]
 
 
 async def test_a_stale_list_is_served_at_once_and_refreshed_with_the_lowest_priority(
