@@ -33,6 +33,8 @@ log = structlog.get_logger("bff.cache")
 
 SEEN_S = 0.5
 """How long a request goes by what it has seen; another process may store something newer."""
+TURNS = 3
+"""Of the event loop, in which those go on who wait no more, before what came is sealed."""
 ISOLATED_MAX_AGE_S = 5.0
 """Cap on in-process entries while others' invalidations cannot be heard."""
 
@@ -210,8 +212,7 @@ class TieredCache:
         """Keep documents of one container in both tiers, in process only if need be.
 
         `release`: of the flight that brought them, which has come with them if EVERYWHERE.
-        `under_way`: called before the shared store is asked, if they can be had here meanwhile:
-        then nobody waits for it.
+        `under_way`: called before the shared store is asked, where they can be had here meanwhile.
         """
         drops = [fill.dropped_by() for fill in fills]
         if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
@@ -223,10 +224,12 @@ class TieredCache:
         kept = Kept.HERE if all(put) else Kept.NOWHERE
         if ticket.stamp is None:
             return kept
-        with contextlib.ExitStack() as behind:
-            if all(self.held(fill.want) for fill in fills):
-                under_way()
-                behind.enter_context(patience.unlimited())
+        behind = all(self.held(fill.want) for fill in fills)
+        if behind:
+            under_way()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        with patience.unlimited() if behind else contextlib.nullcontext():
             shared = await self._shared(ticket.stamp, fills, keep_s, release)
         copies = any(self.memory.keeps(fill.want.key, fill.value) for fill in fills)
         if shared is Kept.NOWHERE and copies:
