@@ -1,7 +1,7 @@
 """The floor of a cold session: its two calls and five Redis commands, and nothing between them.
 
 Five is how many the gateway takes: what is there is looked for, then for each call a lock is taken
-before it, and after it what came is stored, packed and sealed.
+before it, and after it what came is stored, packed and sealed, which nobody waits for.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _CLIENT = httpx.AsyncClient(base_url=_UPSTREAM, trust_env=False, timeout=30)
 _CONNECTIONS = open_pools(200, tls=lambda: None)
 _KEY = AESGCM(hashlib.sha256(b"one key for all").digest())
 _PACKER = zstandard.ZstdCompressor(level=8, dict_data=zstandard.ZstdCompressionDict(dictionary(1)))
+_STORING: set[asyncio.Task[None]] = set()
 _RAW = [
     (b"content-type", b"application/json"),
     (b"content-encoding", b"br"),
@@ -65,6 +66,13 @@ async def _by_transport(path: str, bearer: str) -> bytes:
         request = httpx.Request("GET", _UPSTREAM + path)
         httpx.Response(answer.status, request=request).raise_for_status()
     return body
+
+
+async def _stored(name: str, body: bytes) -> None:
+    """Nobody waits for it."""
+    nonce = os.urandom(12)
+    sealed = nonce + _KEY.encrypt(nonce, _PACKER.compress(body), name.encode())
+    await _REDIS.set(name, sealed, ex=3_600)
 
 
 class _Session:
@@ -96,9 +104,9 @@ class _Session:
         began = time.monotonic()
         body = await self._get(resource.path_for(ident), self._bearer)
         self.spent_s[resource.name] = time.monotonic() - began
-        nonce = os.urandom(12)
-        sealed = nonce + _KEY.encrypt(nonce, _PACKER.compress(body), name.encode())
-        await _REDIS.set(name, sealed, ex=3_600)
+        storing = asyncio.create_task(_stored(name, body))
+        _STORING.add(storing)
+        storing.add_done_callback(_STORING.discard)
         members: dict[str, Any] = orjson.loads(body)
         return members
 
