@@ -31,6 +31,11 @@ class _Kept:
     shared: bool = False
     requests: int = 0
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was idle for too long: no more so, once it has a request."""
+        return not self.requests and self.connection.has_expired()
+
 
 class Connections:
     """A transport whose connections come from `opened(origin)`; at most `most` are kept.
@@ -81,7 +86,7 @@ class Connections:
         ready = self._ready.setdefault((origin.scheme, origin.host, origin.port), [])
         while ready:
             kept = ready[-1]
-            if kept.connection.is_closed() or kept.connection.has_expired():
+            if kept.connection.is_closed() or kept.has_expired:
                 await self._close(kept)
             elif not kept.connection.is_available():
                 # Not HTTP/2 after all. Whoever uses it puts it back.
@@ -104,7 +109,9 @@ class Connections:
         if kept.connection.is_closed():
             self._forget(kept)
         elif not kept.requests and (
-            not kept.connection.is_available() or len(self._all) > self._most
+            not kept.connection.is_available()
+            or len(self._all) > self._most
+            or _holds_more(kept.connection)
         ):
             await self._close(kept)
         elif not kept.shared and kept.connection.is_available():
@@ -116,7 +123,7 @@ class Connections:
     async def _sweep(self) -> None:
         self._swept_at = self._clock()
         for kept in [each for ready in self._ready.values() for each in ready]:
-            if kept.connection.has_expired():
+            if kept.has_expired:
                 await self._close(kept)
 
     async def _close(self, kept: _Kept) -> None:
@@ -129,6 +136,17 @@ class Connections:
         kept.shared = False
         with contextlib.suppress(ValueError):
             kept.ready.remove(kept)
+
+
+def _holds_more(connection: Connection) -> bool:
+    """Whether bytes beyond a response were read with it: they would begin the next one.
+
+    httpcore asks the network only, and has no name for those that h11 holds already.
+    """
+    inner = getattr(connection, "_connection", None)
+    return isinstance(inner, httpcore.AsyncHTTP11Connection) and bool(
+        inner._h11_state.trailing_data[0]
+    )
 
 
 class _Body:

@@ -108,11 +108,13 @@ class Parcel:
         return self._head, bytes(self._body)
 
     def _take(self, piece: bytes) -> None:
-        if len(self._body) <= self._most:
+        if not self._ended.done():
             self._body += piece
             if len(self._body) > self._most:
                 self._end(UnusableAnswer(f"Nexudus' answer is longer than {self._most} bytes"))
 
     def _end(self, event: BffError | End) -> None:
         if not self._ended.done():
+            if isinstance(event, BffError):
+                self.discard()  # or the error keeps it, by its traceback, until garbage is searched
             self._ended.set_result(event)

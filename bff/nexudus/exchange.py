@@ -222,11 +222,11 @@ class Exchange:
 
     def _stop(self) -> None:
         """Whatever it waits for, it does so no more; what it closes it closes, though unread."""
-        if self._closing:
-            self._discard()
-        elif not self._stopped:
+        if not (self._closing or self._stopped):
             self._stopped = True
             self._task.cancel()
+        # It is not cancelled again: nothing that comes of that may wait for the reader.
+        self._discard()
 
     def _lose(self) -> None:
         # Only streams stand, once they are sent: HTTP/1.1 bears to be cancelled then.
@@ -275,8 +275,10 @@ class Exchange:
                 raise UpstreamDown("nobody waits for the answer any more")
             self._sent = True
             self._http2 = http2
-            # Nothing else of what it does is of interest: not to be told of it saves a few awaits.
-            del self._request.extensions["trace"]
+            if not http2:
+                # No more is of interest: not to be told of it saves a few awaits. Over HTTP/2 it
+                # goes out again if a server that leaves did not look at it (RFC 9113, 6.8).
+                del self._request.extensions["trace"]
         elif event.endswith(".send_request_headers.complete"):
             self._departure.gone()
 
@@ -285,7 +287,7 @@ class Exchange:
         self._place.on_lost = _nothing
         self._request.extensions.pop("trace", None)
         # Somebody else's cancellation, such as the end of the loop: the reader must not hang.
-        if task.cancelled():
+        if task.cancelled() or self._lost:
             self._delivery.end_with(
                 RequestStalled("The client stood still while others waited for its connection.")
                 if self._lost

@@ -163,8 +163,11 @@ class Stream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def _has_news(self) -> bool:
         """Of the kernel's, that the event loop is yet to hear of: mostly, that the peer is gone."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None:
+            return True  # TLS lets go of it a turn before it says that the connection is lost
         asked = select.poll()
-        asked.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        asked.register(sock.fileno(), select.POLLIN)
         return bool(asked.poll(0))
 
 

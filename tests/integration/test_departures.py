@@ -151,6 +151,36 @@ async def test_on_a_shared_connection_nobody_waits_for_one_that_is_late(tmp_path
             await client.aclose()
 
 
+async def test_what_a_server_that_goes_has_not_looked_at_waits_for_its_turn_again(
+    tmp_path: Path,
+) -> None:
+    turn, seen = Turn(is_due=True), list[bytes]()
+
+    async def answer(stream: H2Stream) -> None:
+        seen.append(stream.target)
+        if seen == [b"/first", b"/again"]:
+            turn.is_due = False
+            await stream.refuse()
+        else:
+            await stream.answer(stream.target)
+
+    tls = TestTls(tmp_path)
+    async with upstream(http2(answer), tls.server) as up:
+        client = NexudusClient(open_pools(tls=tls.client), Timeouts(read_s=5), SystemClock())
+        try:
+            await client.get(up.space, "/first", HEADERS, 5)
+            call = asyncio.create_task(client.get(up.space, "/again", HEADERS, 5, turn))
+            async with asyncio.timeout(20):
+                while "late" not in turn.log and not call.done():  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.001)
+            assert seen == [b"/first", b"/again"]
+            turn.open.set()
+            assert (await call).body == b"/again"
+            assert len(up.peers) == 2
+        finally:
+            await client.aclose()
+
+
 async def test_a_transport_that_tells_nothing_of_its_doings_is_taken_to_have_sent_at_its_end() -> (
     None
 ):

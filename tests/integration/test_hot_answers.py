@@ -251,6 +251,19 @@ async def test_what_is_made_is_unmodified_by_its_very_validator_only(
     assert found(solo, spelled, [*headers, (b"if-none-match", tag)])
 
 
+async def test_a_304_of_what_is_made_has_the_headers_of_the_usual_one(solo: Stage) -> None:
+    headers, spelled = own(solo.alice), f"{BOOTSTRAP}?_shape=User.Id,User.Id"
+    await parsed(solo, headers)
+    tag = dict((await call(solo, f"{BOOTSTRAP}?_shape=User.Id", headers)).headers)[b"etag"]
+    answers = []
+    for hot in (hot_of(solo), None):
+        gateway(solo).hot = hot
+        answers.append(await call(solo, spelled, [*headers, (b"if-none-match", tag)]))
+    made, usual = answers
+    assert usual.status == 304
+    assert told(made) == told(usual)
+
+
 async def test_what_was_replaced_is_not_kept_in_a_shape(solo: Stage) -> None:
     """Made before, reported after: its replacement may have been read after a write."""
     headers = own(solo.alice)

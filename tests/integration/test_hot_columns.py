@@ -5,6 +5,7 @@ Three profiles of a member have some hundred fields each, and not the same ones,
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -107,6 +108,16 @@ async def test_profiles_are_joined_as_the_model_selects_them(
         assert jane.find(shape) == orjson.dumps(select(jane.truth, shape)), shape
     assert len(joined) == 39
     assert None not in joined
+
+
+async def test_pitfall_9_nothing_is_joined_while_invalidations_are_not_heard(
+    jane: Jane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for more in ("", ",User.Id", ",User.Email"):
+        await jane.ask("Profiles.Id,Profiles.FullName" + more)
+    assert jane.find("Profiles.FullName,Profiles.Id") is not None
+    monkeypatch.setattr(jane.hot, "_trusted_until", lambda: -math.inf)
+    assert jane.find("Profiles.FullName,Profiles.Id") is None
 
 
 async def test_a_shape_is_joined_of_the_document_of_its_own_parts_only(jane: Jane) -> None:

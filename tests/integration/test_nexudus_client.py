@@ -68,6 +68,19 @@ async def test_connections_are_reused() -> None:
         assert len(up.peers) == 1
 
 
+@pytest.mark.parametrize("more", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nold"])
+async def test_pitfall_15_what_comes_behind_an_answer_is_nobodys(more: bytes) -> None:
+    async def handler(peer: Peer) -> None:
+        while True:
+            asked = (await peer.request()).target
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + asked + more)
+
+    async with client_and_upstream(handler) as (client, up):
+        for path in ("/a", "/b"):
+            assert (await client.get(up.space, path, HEADERS, 5)).body == path.encode()
+        assert len(up.peers) == 2
+
+
 async def test_cookies_are_neither_kept_nor_sent() -> None:
     seen = []
 

@@ -29,6 +29,10 @@ class H2Stream:
         """Waits for as much flow-control window as `body` needs."""
         await self._connection.data(self._number, body, end=end)
 
+    async def refuse(self) -> None:
+        """This stream and all later ones: as a server does that is about to go (RFC 9113 6.8)."""
+        await self._connection.go_away(self._number - 2)
+
     async def answer(self, body: bytes, *headers: tuple[str, str]) -> None:
         await self.head(200, *headers)
         await self.data(body)
@@ -61,6 +65,10 @@ class H2Connection:
 
     async def head(self, stream: int, headers: list[tuple[str, str]]) -> None:
         self._state.send_headers(stream, headers)
+        await self._flush()
+
+    async def go_away(self, last_stream: int) -> None:
+        self._state.close_connection(last_stream_id=last_stream)
         await self._flush()
 
     async def data(self, stream: int, body: bytes, *, end: bool) -> None:

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from bff.serve_imports import OPTIONAL, shared_imports
+from bff.serve_imports import OPTIONAL, YOUNG, shared_imports
 from tests.e2e.commands import environment, free_port
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +96,7 @@ def test_packages_are_back_afterwards_whatever_happens(monkeypatch: pytest.Monke
             import rich  # noqa: F401, PLC0415
         assert gc.isenabled()
         assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] == YOUNG
         assert sys.modules.keys().isdisjoint(OPTIONAL)
     finally:
         gc.unfreeze()

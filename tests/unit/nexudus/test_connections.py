@@ -35,13 +35,15 @@ class Line(httpcore.AsyncConnectionInterface):
         if request.url.target == b"/breaks":
             raise httpcore.ReadError
         self.requests += 1
-        return httpcore.Response(200, content=self._body())
+        return httpcore.Response(200, content=self._body(fails=request.url.target == b"/fails"))
 
-    async def _body(self) -> AsyncIterator[bytes]:
+    async def _body(self, *, fails: bool) -> AsyncIterator[bytes]:
         try:
             yield b"whole"
         finally:
             self.requests -= 1
+            if fails:
+                raise httpcore.WriteError
 
     async def aclose(self) -> None:
         self.closed = True
@@ -106,6 +108,17 @@ async def test_the_one_used_last_is_used_next() -> None:
     await world.end(again)
 
 
+async def test_one_whose_response_fails_as_it_closes_is_given_back_all_the_same() -> None:
+    world = World()
+    answer = await world.begin(path="/fails")
+    async for _ in answer.aiter_stream():
+        break
+    with pytest.raises(httpcore.WriteError):
+        await answer.aclose()
+    await world.end(await world.begin())
+    assert len(world.lines) == 1
+
+
 async def test_one_that_has_ended_is_closed_and_passed_over() -> None:
     world = World()
     await world.end(*[await world.begin() for _ in range(2)])
@@ -146,6 +159,19 @@ async def test_http2_is_shared_from_before_it_is_there() -> None:
     world.goes_on.set()
     await world.end(*await asyncio.gather(*asking))
     assert len(world.lines) == 1
+
+
+async def test_a_shared_one_in_use_is_not_closed_though_its_idle_time_was_up() -> None:
+    world = World(offered=True, http2=True)
+    first = await world.begin()
+    world.lines[0].ended = True  # httpcore takes that back some turns after it was taken
+    await world.clock.advance(KEEPALIVE_S)
+    other = await world.begin(BETA)
+    await world.end(other)
+    second = await world.begin()
+    assert [line.requests for line in world.lines] == [2, 0]
+    assert world.open == [True, True]
+    await world.end(first, second)
 
 
 async def test_who_hoped_for_http2_gets_connections_that_are_reused() -> None:

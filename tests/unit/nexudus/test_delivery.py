@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -96,6 +97,21 @@ async def test_what_nobody_reads_any_more_takes_no_room() -> None:
     parcel.discard()
     await parcel.put(End.END)
     assert await parcel.opened() == (HEAD, b"")
+
+
+async def test_a_failure_holds_nothing_of_what_came_before_or_after_it() -> None:
+    parcel, large = Parcel(2**21), b"x" * 2**20
+    tracemalloc.start()
+    try:
+        await parcel.put(large)
+        parcel.end_with(UpstreamDown("it broke off"))
+        await parcel.put(large)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(large)
+    with pytest.raises(UpstreamDown):
+        await parcel.opened()
 
 
 @pytest.mark.parametrize("most", [10 * TURN, 1])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import httpcore
 import pytest
 
 from bff.nexudus.network import AHEAD, Network, Stream
+from tests.support.raw_upstream import Peer, upstream
+from tests.support.tls import TestTls
 
 HOST = "127.0.0.1"
 Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[None, None, None]]
@@ -75,6 +79,26 @@ async def test_an_idle_one_is_quiet_until_its_peer_leaves_though_nobody_looked()
     assert seen == [True]
 
 
+async def test_an_idle_one_with_tls_tells_that_it_was_reset_in_every_turn_of_it(
+    tmp_path: Path,
+) -> None:
+    tls = TestTls(tmp_path)
+    async with upstream(Peer.closed, tls.server) as up:
+        to = up.space.origin
+        plain = await Network().connect_tcp(to.host, to.port, timeout=5)
+        stream = await plain.start_tls(tls.client(), to.host, timeout=5)
+        await up.until_live(1)
+        assert not stream.get_extra_info("is_readable")
+        up.peers[0].reset()
+        told = []
+        for _ in range(30):
+            told.append(stream.get_extra_info("is_readable"))
+            await asyncio.sleep(0)
+        assert told == sorted(told)
+        assert told[-1]
+        await stream.aclose()
+
+
 async def test_a_slow_reader_slows_its_peer_down() -> None:
     size = 32 * 2**20
     written = 0
@@ -126,6 +150,35 @@ async def test_who_leaves_while_it_writes_takes_nothing_from_who_writes_next() -
         assert not following.done(), "it waits as well"
         listens.set()
         await following
+
+
+async def test_the_end_of_a_wait_for_what_came_disturbs_no_later_one() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"a")
+        await reader.read(1)
+        await asyncio.sleep(0.05)
+        writer.write(b"b")
+        await reader.read()
+
+    async with connected(serve) as stream:
+        for waits_s, comes in ((0.04, b"a"), (5, b"b")):
+            reader = asyncio.create_task(stream.read(1, waits_s))
+            await asyncio.sleep(0)
+            await stream.write(b"?", 5)
+            assert await reader == comes
+
+
+async def test_what_comes_as_a_wait_ends_is_read() -> None:
+    loop, stream = asyncio.get_running_loop(), Stream()
+    failed: list[object] = []
+    loop.set_exception_handler(lambda _, context: failed.append(context))
+    loop.call_later(0.001, stream.data_received, b"x")
+    reader = asyncio.create_task(stream.read(1, 0.002))
+    await asyncio.sleep(0)
+    time.sleep(0.005)  # noqa: ASYNC251 - both are due in the same turn then
+    assert await reader == b"x"
+    assert not failed
 
 
 async def test_waits_are_bounded() -> None:
