@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bff.sandbox.effects import Status
+from tests.integration.test_answers_before_the_store import Saves
 from tests.integration.test_pitfalls import full_run
 from tests.support import fair_time
 from tests.support.collector import Collector, Seen, collector
@@ -109,6 +110,19 @@ async def test_who_joins_a_flight_is_linked_to_its_leaders_call(receiver: Collec
     assert (led.trace, led.told["bff.flight"], led.links) == ("a" * 32, "led", ())
     assert (joined.trace, joined.told["bff.flight"]) == ("c" * 32, "joined")
     assert joined.links == (call.ident,)
+
+
+async def test_nobody_waits_until_it_is_stored_with_traces_either(
+    redis_url: str, receiver: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves = Saves()
+    saves.hold(monkeypatch)
+    async with stage(redis_url, env=TRACED, settles=False) as s:
+        async with asyncio.timeout(5):
+            assert (await s.get(BOOTSTRAP, s.alice)).status_code == 200
+        saves.go.set()
+        await s.stored()
+    assert {span.told["bff.outcome"] for span in receiver.named("cache.keep")} == {"everywhere"}
 
 
 async def test_a_refresh_belongs_to_the_request_that_began_it(receiver: Collector) -> None:
