@@ -144,7 +144,7 @@ def build(settings: Settings, seams: Seams | None = None) -> Gateway:
             yield
 
     return Gateway(
-        Front(endpoints, relay, store_s=min(settings.redis_timeout_ms / 1000, settings.deadline_s)),
+        Front(endpoints, relay, store_s=configured.store_s(settings)),
         routes=[
             Route("/healthz", health.healthz),
             Route("/readyz", health.readyz),
@@ -218,7 +218,7 @@ def _tiers(ground: _Ground) -> _Tiers:
         ground.seams.redis or connect(url),
         KeySpace(settings.redis_prefix),
         process=process,
-        timeout_s=settings.redis_timeout_ms / 1000,
+        timeout_s=configured.store_s(settings),
     )
     store, memory, flights = (
         GuardedStore(parts.store(remote), clock),

@@ -53,6 +53,11 @@ def admission(settings: Settings) -> AdmissionPolicy:
     )
 
 
+def store_s(settings: Settings) -> float:
+    """How long Redis is waited for: at least half of a deadline is left for Nexudus."""
+    return min(settings.redis_timeout_ms / 1000, settings.deadline_s / 2)
+
+
 def budget(settings: Settings) -> BudgetConfig:
     """How many calls there may be."""
     return BudgetConfig(

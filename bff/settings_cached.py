@@ -65,7 +65,10 @@ class CacheSettings(BaseModel):
         default=50,
         ge=1,
         le=10_000,
-        description="Milliseconds that a request waits for Redis, all its commands together.",
+        description=(
+            "Milliseconds that a request waits for Redis, all its commands together; never more "
+            "than half of BFF_DEADLINE_S."
+        ),
         examples=["20"],
     )
     redis_prefix: str = Field(

@@ -81,7 +81,7 @@ class Understanding:
 
 
 class Endpoints:
-    """The cached routes. `deadline_s` bounds whatever asks Nexudus.
+    """The cached routes. `deadline_s` bounds each request as a whole.
 
     `on_asked` hears of each request that was understood, before it is answered.
     """

@@ -17,7 +17,7 @@ from bff.edge import exchange as exchanges
 from bff.edge.access_log import AccessLog, Line
 from bff.edge.caching import merge_vary, server_timing
 from bff.edge.headers_in import FRAMING, check_framing, single
-from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, Problem, problem_for
+from bff.edge.problems import INTERNAL, METHOD_NOT_ALLOWED, NOT_FOUND, Problem, problem_for
 from bff.errors import HeaderError, RequestError, UnknownHost, UpstreamError
 from bff.nexudus.headers import Header
 from bff.observe.journal import ProblemSeen
@@ -225,9 +225,10 @@ class SpaceMiddleware:
 
 
 async def problem_of_routing(_: Request, error: Exception) -> Response:
-    """Starlette's own 405, as a problem document; that there is no route is told elsewhere."""
+    """Starlette's own 405, and its 404 for targets that are no path (`*`), as problem documents."""
     assert isinstance(error, HTTPException)
-    assert error.status_code == 405, error.status_code
+    if error.status_code != 405:
+        return _Refusal(lambda request_id: Problem(NOT_FOUND, NOT_FOUND.remedy, request_id))
     allow = tuple(sorted((error.headers or {}).get("Allow", "").split(", ")))
     detail = "This route does not take this method."
     return _Refusal(lambda request_id: Problem(METHOD_NOT_ALLOWED, detail, request_id, allow=allow))

@@ -118,16 +118,17 @@ class Bootstrap:
         """The document, read part by part, or Nexudus' refusal of the profile list.
 
         `hint`: the profile that the client believes is active; its parts are then fetched at the
-        same time. Nexudus is asked `within_s`. Raises UpstreamError if the profile list can not be
-        had. See `at_hand` first.
+        same time. It takes `within_s`. Raises UpstreamError if the profile list can not be had. See
+        `at_hand` first.
         """
         parts = self._wanted(frozenset(shape.tree))
         begun = self._reads.documents.begin()
         unknown = hint is None and self._expected.of(caller.principal) is None
         if unknown and self._newcomers.expected:
-            collected = await in_time(within_s, self._one_by_one(caller, parts, None, None))
+            asking = self._one_by_one(caller, parts, None, None)
         else:
-            collected = await self._surveyed(caller, parts, hint, within_s)
+            asking = self._surveyed(caller, parts, hint)
+        collected = await in_time(within_s, asking)
         if isinstance(collected, Refusal):
             return collected
         if unknown:
@@ -145,7 +146,7 @@ class Bootstrap:
         return Document(body, readings, not problems, merged.size - len(body))
 
     async def _surveyed(
-        self, caller: Caller, parts: Sequence[Resource], hint: int | None, within_s: float | None
+        self, caller: Caller, parts: Sequence[Resource], hint: int | None
     ) -> _Collected | Refusal:
         """One question for all that is foreseen, and then for whatever that did not answer."""
         asks = self._foreseen(caller, parts, hint)
@@ -155,7 +156,7 @@ class Bootstrap:
             return found
         # A list that is fresh says more than a hint, which it did not bear out.
         early = None if survey.fresh else hint
-        return await in_time(within_s, self._one_by_one(caller, parts, early, survey.seen))
+        return await self._one_by_one(caller, parts, early, survey.seen)
 
     def _foreseen(self, caller: Caller, parts: Sequence[Resource], hint: int | None) -> list[Ask]:
         """The profile list and what will belong to it, as far as that can be told before."""

@@ -1,4 +1,4 @@
-"""The deadline of a request, around what may ask Nexudus."""
+"""The deadline of a request, around whatever is waited for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 async def in_time(within_s: float | None, asking: Awaitable[T]) -> T:
     """What comes of it, within so many seconds; raises UpstreamTimeout after them. None: no end.
 
-    Not around what is only looked for in the cache: a timer for each request would cost more than
-    the look, and the shared store is waited for as `patience` says.
+    Around the look into the cache as well: `patience` with the shared store counts idle time only,
+    and goes on for as long as this process is busy.
     """
     try:
         async with asyncio.timeout(within_s):

@@ -30,7 +30,7 @@ class Merged(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the text: of each object there is a comma instead of two braces."""
-        return sum(map(len, self.texts)) - max(1, len(self.texts)) + 1
+        return sum(map(len, self.texts)) - len(self.texts) + 1
 
     def text(self) -> bytes:
         """Of the whole, which most shapes leave unwritten."""

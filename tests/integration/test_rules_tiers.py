@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import httpx
+import asyncio
 
+import httpx
+import pytest
+
+from bff.cache.guarded import GuardedStore
 from tests.support import fair_time
-from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, Stage, stage, until
+from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, Stage, related, stage, until
 from tests.support.redis_server import RedisServer
 from tests.support.slow_proxy import slow_proxy
 
@@ -88,10 +92,10 @@ class TestRule7RedisIsAnAccelerator:
             await until(is_back)
             assert (await s.get(BOOTSTRAP, s.alice)).content == whole.content
 
-    async def test_patience_with_it_never_outlasts_the_deadline(
+    async def test_pitfall_23_patience_with_it_leaves_time_for_nexudus(
         self, own_redis: RedisServer
     ) -> None:
-        env = {"BFF_DEADLINE_S": "0.5", "BFF_REDIS_TIMEOUT_MS": "10000"}
+        env = {"BFF_DEADLINE_S": "1", "BFF_REDIS_TIMEOUT_MS": "10000"}
         async with stage(own_redis.url, env=env, settles=False) as s:
             own_redis.pause()
             try:
@@ -100,4 +104,19 @@ class TestRule7RedisIsAnAccelerator:
                 assert fair_time.now() - began < 5
             finally:
                 own_redis.resume()
-            assert answer.status_code in (200, 503, 504)
+            assert answer.status_code == 200
+
+    async def test_pitfall_23_no_cached_route_waits_for_it_longer_than_the_deadline(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Patience with it counts idle time only, so a busy process would have it for ever."""
+
+        async def hangs(*_: object) -> None:
+            await asyncio.Event().wait()
+
+        async with stage(env={"BFF_DEADLINE_S": "0.1"}, settles=False) as s:
+            monkeypatch.setattr(GuardedStore, "load", hangs)
+            async with asyncio.timeout(5):
+                asked = [s.get(path, s.alice) for path in (BOOTSTRAP, PROFILES, related(101))]
+                answers = await asyncio.gather(*asked)
+            assert [answer.status_code for answer in answers] == [504] * 3

@@ -25,3 +25,13 @@ def test_whoever_is_called_encrypted_is_verified(variables: dict[str, str]) -> N
 
 def test_on_loopback_alone_no_authority_is_loaded() -> None:
     assert configured.tls(load({"BFF_UPSTREAM": LOOPBACK}))() is None
+
+
+@pytest.mark.parametrize(
+    ("timeout_ms", "deadline_s", "store_s"), [("50", "10", 0.05), ("10000", "3", 1.5)]
+)
+def test_pitfall_23_whoever_waits_for_redis_leaves_nexudus_half_of_the_deadline(
+    timeout_ms: str, deadline_s: str, store_s: float
+) -> None:
+    waits = {"BFF_REDIS_TIMEOUT_MS": timeout_ms, "BFF_DEADLINE_S": deadline_s}
+    assert configured.store_s(load({"BFF_UPSTREAM": LOOPBACK, **waits})) == store_s

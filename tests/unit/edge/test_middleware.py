@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from bff.edge.middleware import ExchangeMiddleware, ProblemMiddleware
+from bff.edge.middleware import ExchangeMiddleware, ProblemMiddleware, problem_of_routing
 from bff.errors import UpstreamDown
 from bff.observe.journal import ProblemSeen
 from bff.observe.metrics import Metrics
@@ -74,3 +76,31 @@ async def test_what_fails_is_a_problem_unless_something_was_sent(
         await asked
         assert sent[0]["status"] >= 500
         assert len(sent) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "allow"),
+    [
+        (HTTPException(405, headers={"Allow": "POST, GET, HEAD"}), 405, b"GET, HEAD, POST"),
+        (HTTPException(404), 404, None),
+    ],
+)
+async def test_what_starlette_says_of_routes_is_a_problem(
+    error: HTTPException, status: int, allow: bytes | None
+) -> None:
+    """That there is none it says of a target that is no path, as of `OPTIONS *`."""
+    sent = list[Message]()
+
+    async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+        await (await problem_of_routing(Request(scope), error))(scope, receive, send)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = ExchangeMiddleware(refuses, ManualTime(), Metrics())
+    await app({"type": "http", "method": "GET", "headers": []}, receive, send)
+    assert sent[0]["status"] == status
+    assert dict(sent[0]["headers"]).get(b"allow") == allow

@@ -197,3 +197,25 @@ async def test_nexudus_is_asked_within_the_deadline(session: Session, in_a_row: 
             await bootstrap.document(session.caller(), EVERYTHING, None, 0.01)
     session.nexudus.held[PROFILES.path].set()
     assert made(await bootstrap.document(session.caller(), EVERYTHING, None)).complete
+
+
+async def test_pitfall_23_so_is_the_shared_store(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Patience with it counts idle time only: a busy process would have it for ever."""
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(session.process.store, "load", hangs)
+    with pytest.raises(UpstreamTimeout):
+        async with asyncio.timeout(1):
+            await Bootstrap(session.reads).document(session.caller(), EVERYTHING, None, 0.01)
+
+
+async def test_members_that_may_be_absent_stand_first_in_their_order(session: Session) -> None:
+    """So that a document has one order, whether a part brought all of them, some or none."""
+    session.nexudus.serves[OF_ALICE] = {"New": 1, "Threads": [], "RelatedProfiles": []}
+    found = made(await Bootstrap(session.reads).document(session.caller(), EVERYTHING, None))
+    theirs = ["RelatedProfiles", "Threads", "New"]
+    assert list(orjson.loads(found.body)) == ["User", "Profiles", *theirs, OWN_MEMBER]

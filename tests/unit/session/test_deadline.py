@@ -1,4 +1,4 @@
-"""The deadline: around what asks Nexudus, and around nothing else."""
+"""The deadline: around whatever a request waits for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_what_does_not_is_cancelled_and_a_timeout_of_nexudus() -> None:
 
 
 async def test_a_timeout_of_its_own_is_nexudus_too() -> None:
-    """Nothing but the answer is waited for within it."""
+    """The shared store's is none: it is patience that ends there."""
 
     async def late() -> None:
         raise TimeoutError
