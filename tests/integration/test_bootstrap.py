@@ -9,6 +9,8 @@ from functools import partial
 import orjson
 import pytest
 
+from bff.edge import endpoints
+from bff.edge.target import parse_query
 from bff.sandbox.effects import (
     Effect,
     Empty200,
@@ -410,6 +412,25 @@ async def test_what_cannot_be_understood_is_a_400(solo: Stage) -> None:
         assert answer.json()["type"] in kinds
         assert answer.headers["cache-control"] == "no-store"
     assert solo.tenant.visits() == []
+
+
+async def test_short_queries_are_read_once_and_long_ones_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[bytes] = []
+
+    def reading(query: bytes, parameters: frozenset[str]) -> dict[str, str]:
+        read.append(query)
+        return parse_query(query, parameters)
+
+    monkeypatch.setattr(endpoints, "parse_query", reading)
+    room = endpoints.REMEMBERED_BYTES - len("_shape=User.")
+    async with stage() as s:
+        for size in (room, room + 1):
+            for member in s.crowd(3):
+                answer = await s.get(f"{BOOTSTRAP}?_shape=User.{'x' * size}", member)
+                assert answer.status_code == 200
+    assert [len(query) - endpoints.REMEMBERED_BYTES for query in read] == [0, 1, 1, 1]
 
 
 async def test_named_shapes() -> None:
