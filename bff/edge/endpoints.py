@@ -119,8 +119,7 @@ class Endpoints:
             return replace(made, at_hand=whole)
 
         async def make() -> Unencoded | Refusal:
-            within_s = self._deadline_s
-            document = await self._bootstrap.document(caller, asked.shape, hint, within_s)
+            document = await self._bootstrap.document(caller, asked.shape, hint)
             if isinstance(document, Refusal):
                 return document
             return self._bootstrapped(asked, document)
@@ -132,8 +131,7 @@ class Endpoints:
         asked = self._understanding.of(scope, LIST_PARAMETERS)
 
         async def make() -> Unencoded | Refusal:
-            asking = self._reads.profiles(self._caller(scope, asked))
-            reading = await in_time(self._deadline_s, asking)
+            reading = await self._reads.profiles(self._caller(scope, asked))
             return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, "", make)
@@ -144,8 +142,7 @@ class Endpoints:
         coworker = coworker_id(ident)
 
         async def make() -> Unencoded | Refusal:
-            asking = self._reads.related(self._caller(scope, asked), coworker)
-            reading = await in_time(self._deadline_s, asking)
+            reading = await self._reads.related(self._caller(scope, asked), coworker)
             return self._listed(asked, reading)
 
         await self._answer(scope, send, asked, ident, make)
@@ -207,7 +204,7 @@ class Endpoints:
         ticket = self._responder.ticket()
         made = at_hand()
         if made is None:
-            found = await make()
+            found = await in_time(self._deadline_s, make())
             if isinstance(found, Refusal):
                 await send_refusal(found, scope, send)
                 return

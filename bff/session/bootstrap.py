@@ -20,7 +20,6 @@ from bff.cache.tiered import Seen
 from bff.errors import UpstreamError
 from bff.nexudus.intent import Reason
 from bff.resources import PARTS, PROFILES, Resource, active_profile
-from bff.session.deadline import in_time
 from bff.session.documents import Whole
 from bff.session.expected import Expected
 from bff.session.interpret import Refusal
@@ -112,23 +111,19 @@ class Bootstrap:
             )
         return kept
 
-    async def document(
-        self, caller: Caller, shape: Shape, hint: int | None, within_s: float | None = None
-    ) -> Document | Refusal:
+    async def document(self, caller: Caller, shape: Shape, hint: int | None) -> Document | Refusal:
         """The document, read part by part, or Nexudus' refusal of the profile list.
 
         `hint`: the profile that the client believes is active; its parts are then fetched at the
-        same time. It takes `within_s`. Raises UpstreamError if the profile list can not be had. See
-        `at_hand` first.
+        same time. Raises UpstreamError if the profile list can not be had. See `at_hand` first.
         """
         parts = self._wanted(frozenset(shape.tree))
         begun = self._reads.documents.begin()
         unknown = hint is None and self._expected.of(caller.principal) is None
         if unknown and self._newcomers.expected:
-            asking = self._one_by_one(caller, parts, None, None)
+            collected = await self._one_by_one(caller, parts, None, None)
         else:
-            asking = self._surveyed(caller, parts, hint)
-        collected = await in_time(within_s, asking)
+            collected = await self._surveyed(caller, parts, hint)
         if isinstance(collected, Refusal):
             return collected
         if unknown:

@@ -11,8 +11,8 @@ from bff.errors import UpstreamTimeout
 T = TypeVar("T")
 
 
-async def in_time(within_s: float | None, asking: Awaitable[T]) -> T:
-    """What comes of it, within so many seconds; raises UpstreamTimeout after them. None: no end.
+async def in_time(within_s: float, asking: Awaitable[T]) -> T:
+    """What comes of it, within so many seconds; raises UpstreamTimeout after them.
 
     Around the look into the cache as well: `patience` with the shared store counts idle time only,
     and goes on for as long as this process is busy.

@@ -144,9 +144,9 @@ class Landings:
     ) -> Landing:
         """Fetch, judge, store. Runs as a flight: no caller's cancellation reaches it.
 
-        Its callers are told as soon as nothing but the shared store is waited for: it has nothing
-        to say to them. `farewell`: to the flight's lock. What is kept EVERYWHERE for all comes
-        with it.
+        Its callers are told before the shared store has answered, if they can find it here: that
+        has nothing to say to them. `farewell`: to the flight's lock. What is kept EVERYWHERE for
+        all comes with it.
         """
         taken_at, fetched_at = self.clock.monotonic(), self.clock.wall()
 

@@ -15,6 +15,7 @@ from bff.cache.keys import Scope
 from bff.errors import Overloaded, UnusableAnswer, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.resources import PARTS, PROFILES, RELATED, Resource
 from bff.session.bootstrap import Bootstrap, Document, wanted
+from bff.session.deadline import in_time
 from bff.session.interpret import Refusal
 from bff.session.merging import OWN_MEMBER, Side, merge
 from bff.shape import parse
@@ -194,7 +195,7 @@ async def test_nexudus_is_asked_within_the_deadline(session: Session, in_a_row: 
     bootstrap._newcomers._in_a_row = in_a_row
     with pytest.raises(UpstreamTimeout):
         async with asyncio.timeout(5):
-            await bootstrap.document(session.caller(), EVERYTHING, None, 0.01)
+            await in_time(0.01, bootstrap.document(session.caller(), EVERYTHING, None))
     session.nexudus.held[PROFILES.path].set()
     assert made(await bootstrap.document(session.caller(), EVERYTHING, None)).complete
 
@@ -210,7 +211,9 @@ async def test_pitfall_23_so_is_the_shared_store(
     monkeypatch.setattr(session.process.store, "load", hangs)
     with pytest.raises(UpstreamTimeout):
         async with asyncio.timeout(1):
-            await Bootstrap(session.reads).document(session.caller(), EVERYTHING, None, 0.01)
+            await in_time(
+                0.01, Bootstrap(session.reads).document(session.caller(), EVERYTHING, None)
+            )
 
 
 async def test_members_that_may_be_absent_stand_first_in_their_order(session: Session) -> None:
