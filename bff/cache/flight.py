@@ -50,9 +50,12 @@ class Course:
     tell: Callable[[object], None] = _nobody
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Flight:
-    """`result`: what its callers wait for; there at the end of `task` at the latest."""
+    """`result`: what its callers wait for; there at the end of `task` at the latest.
+
+    `awaited_since`: when somebody first waited for it; None where nobody has.
+    """
 
     space: str
     tags: frozenset[str]
@@ -60,6 +63,7 @@ class _Flight:
     result: asyncio.Future[object]
     course: Course
     since: float
+    awaited_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,12 @@ class Flights:
         flight = self._joinable.get(key)
         return 0.0 if flight is None else self._clock() - flight.since
 
+    def awaited_s(self, key: str) -> float:
+        """For how long callers have waited for it; 0 without one, or for one that nobody has."""
+        flight = self._joinable.get(key)
+        since = None if flight is None else flight.awaited_since
+        return 0.0 if since is None else self._clock() - since
+
     async def run(
         self,
         key: str,
@@ -140,6 +150,8 @@ class Flights:
             flight = self._start(key, space, frozenset(tags), work, course or Course(begun=True))
         else:
             flight.course.joined()
+        if flight.awaited_since is None:
+            flight.awaited_since = self._clock()
         self._waiters[space] += 1
         try:
             return Landed(cast(T, await asyncio.shield(flight.result)), joined)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from bff.nexudus.budget.contract import Grant, Priority
 from bff.nexudus.headers import RawHeaders, values_of
 
+T = TypeVar("T")
+
 BEARERS: Final = 4_096
-"""How many are remembered, the latest."""
+"""How many are remembered of those that were accepted, and of those that may be; the latest."""
 GRANTS: Final = 8
 """How many of one bearer, the latest."""
-STANDS_S: Final = 60.0
-"""For how long an acceptance stands for calls that begin later."""
+STANDS_S: Final = 600.0
+"""For how long an acceptance stands for calls that begin later, unless one of them is refused."""
 
 
 def accepts_token(status: int, headers: RawHeaders) -> bool:
@@ -34,43 +35,46 @@ def _is_json(kind: bytes) -> bool:
     return kind.partition(b";")[0].strip(b" \t").lower().endswith((b"/json", b"+json"))
 
 
-@dataclass(slots=True)
-class _Bearer:
-    accepted_at: float = -math.inf
-    grants: deque[Grant] = field(default_factory=lambda: deque(maxlen=GRANTS))
-
-
 class Acceptances:
-    """The calls of strangers in one process, by `bearer`: the digest of the token.
+    """What Nexudus said of the tokens of calls, in one process. `bearer`: the digest of a token.
 
-    One answer speaks for all of them: a session asks for two lists, of which one may not be there.
+    One answer speaks for all calls with its token: a session asks for two lists, of which one may
+    not be there. All times: monotonic seconds.
     """
 
     def __init__(self) -> None:
-        self._bearers: OrderedDict[str, _Bearer] = OrderedDict()
+        self._accepted_at: OrderedDict[str, float] = OrderedDict()
+        self._grants: OrderedDict[str, deque[Grant]] = OrderedDict()
+
+    def stands(self, bearer: str, now: float) -> bool:
+        """Whether Nexudus accepted the token lately: then it is no stranger's."""
+        return now < self._accepted_at.get(bearer, -math.inf) + STANDS_S
 
     def begins(self, bearer: str, grant: Grant, now: float) -> None:
         """A call of this bearer, if it has one, may be sent."""
         if grant.priority is not Priority.STRANGER or not bearer:
             return
-        known = self._of(bearer)
-        if now < known.accepted_at + STANDS_S:
+        if self.stands(bearer, now):
             grant.accepted(now)
-        else:
-            known.grants.append(grant)
+            return
+        self._grants.setdefault(bearer, deque(maxlen=GRANTS)).append(grant)
+        _keep_latest(self._grants, bearer)
 
     def accepted(self, bearer: str, now: float) -> None:
         """Nexudus knows the bearer's token."""
-        if bearer not in self._bearers:
-            return  # no stranger
-        known = self._of(bearer)
-        known.accepted_at = now
-        while known.grants:
-            known.grants.popleft().accepted(now)
+        if not bearer:
+            return
+        self._accepted_at[bearer] = now
+        _keep_latest(self._accepted_at, bearer)
+        for grant in self._grants.pop(bearer, ()):
+            grant.accepted(now)
 
-    def _of(self, bearer: str) -> _Bearer:
-        known = self._bearers.setdefault(bearer, _Bearer())
-        self._bearers.move_to_end(bearer)
-        if len(self._bearers) > BEARERS:
-            self._bearers.popitem(last=False)
-        return known
+    def refused(self, bearer: str) -> None:
+        """Nexudus refused the bearer's token: what it said of it before stands no more."""
+        self._accepted_at.pop(bearer, None)
+
+
+def _keep_latest(bearers: OrderedDict[str, T], latest: str) -> None:
+    bearers.move_to_end(latest)
+    if len(bearers) > BEARERS:
+        bearers.popitem(last=False)

@@ -141,8 +141,8 @@ class Attempt:
         entered = admission.enter(gate, intent)
         self._case = Case(gate, entered, intent.asked, admission.clock, counts=self._counts)
         try:
-            if entered.is_probe:
-                # Everybody waits for what it says.
+            if entered.is_probe or self._is_members():
+                # Everybody waits for what a probe says.
                 intent.urgency.raise_to(Priority.INTERACTIVE)
             self._use(await admission.spend(gate, intent))
         except BaseException as error:
@@ -191,6 +191,8 @@ class Attempt:
         if known and accepts_token(status, headers):
             now = self._admission.clock.monotonic()
             self._admission.acceptances.accepted(self._intent.bearer, now)
+        if status == 401:
+            self._admission.acceptances.refused(self._intent.bearer)
         self.mishap = mishap_of(status, headers, self._admission.clock.wall(), known=known)
         self._throttled = self.mishap is not None and self.mishap.cause is Cause.THROTTLED
         if status in _OF_THE_CALL and not known:
@@ -217,6 +219,12 @@ class Attempt:
             self.mishap = Mishap(Cause.NO_ANSWER)
         if self.made:
             self._report(self._outcome(error))
+
+    def _is_members(self) -> bool:
+        """Whether its token, taken for a stranger's for want of a proof, was accepted lately."""
+        intent, now = self._intent, self._admission.clock.monotonic()
+        stranger = intent.urgency.priority is Priority.STRANGER
+        return stranger and self._admission.acceptances.stands(intent.bearer, now)
 
     def _use(self, grant: Grant) -> None:
         self._grant, now = grant, self._admission.clock.monotonic()

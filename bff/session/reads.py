@@ -273,7 +273,7 @@ class Reads:
         patience_s = None if until is None else max(0.0, until - now)
         if fallback is None or not ask.stale_ok:
             return patience_s
-        waited_s = max(self._flights.age_s(flight_key), 0.0 if began is None else now - began)
+        waited_s = max(self._flights.awaited_s(flight_key), 0.0 if began is None else now - began)
         stale_s = max(0.0, self._terms.stale_patience_s - waited_s)
         return stale_s if patience_s is None else min(patience_s, stale_s)
 

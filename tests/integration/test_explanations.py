@@ -102,6 +102,8 @@ class Walk:
                 self.stage.clock.advance(self._chance.choice(AGES_S))
             case 2:
                 await self._something_happens()
+            case 3:  # a new session, whose token nobody knows yet
+                self._members[1] = self.stage.tenant.another(self.stage.alice)
             case _:
                 member = self._chance.choice(self._members)
                 await self._foretold(self._chance.choice(TARGETS), member)
@@ -181,7 +183,7 @@ async def test_what_is_foretold_comes_true(seed: int, max_age_s: str, redis_url:
 @pytest.mark.unmeasured
 async def test_what_is_foretold_comes_true_while_the_calls_run_out() -> None:
     async with stage(env={"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": f"{SPARSE}/d"}) as s:
-        walk = Walk(s, 1)
+        walk = Walk(s, 6)
         for _ in range(80):
             await walk.step()
     assert all(walk.spent[what] for what in SPENT)
@@ -376,6 +378,22 @@ class TestWhy:
             assert "if other processes left room for calls whose token" in answer["sentence"]
             for via in (0, 1):
                 assert (await s.get(PROFILES, invented[4], via=via)).status_code == 503
+
+    async def test_members_whose_proof_is_lost_do_not_share_the_part_of_invented_tokens(
+        self, redis_url: str
+    ) -> None:
+        env = {"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": "20/d", "BFF_BUDGET_STRANGER_SHARE": "0.2"}
+        async with stage(redis_url, env=env | {"BFF_DEADLINE_S": "1"}) as s:
+            await s.get(PROFILES, s.alice)
+            await operate(s, "purge", {"everything": True})
+            for number in range(4):
+                member = Member(0, 0, "", f"invented-{number}")
+                assert (await s.get(PROFILES, member)).status_code == 401
+            for member, status, got in ((s.bob, 503, 503), (s.alice, None, 200)):
+                assert (await explained(s, PROFILES, member))["answer"]["status"] == status
+                before = s.tenant.arrivals()
+                assert (await s.get(PROFILES, member)).status_code == got
+                assert s.tenant.arrivals() - before == (got == 200)
 
     async def test_an_answer_that_its_caller_holds(self, solo: Stage) -> None:
         first = await solo.get(BOOTSTRAP, solo.alice)

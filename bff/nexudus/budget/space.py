@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Collection
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ from bff.nexudus.budget.ledger import Asking, Heard, Ledger
 from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
 from bff.nexudus.budget.standing import spendings
 from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
-from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for, passed_by
+from bff.nexudus.budget.waiting import KINDS, Caller, Kind, Waiting, nap, not_for, passed_by
 
 log = structlog.get_logger("bff.budget")
 
@@ -179,15 +180,19 @@ class SpaceBudget:
 
     def _ahead(self, urgency: Urgency, arrival: float = math.inf) -> tuple[int, int]:
         """(Calls, writes among them) that go first whatever happens."""
-        return self._waiting.ahead(urgency, arrival, passed_by(urgency.priority))
+        passing = passed_by(urgency.priority, in_turn=not self.book.shared)
+        return self._waiting.ahead(urgency, arrival, passing)
 
     def _head(self, now: float) -> Caller | None:
-        return self._waiting.head(self._denials.passed_over(now))
+        return self._next(self._denials.passed_over(now))
+
+    def _next(self, passing: Collection[Kind]) -> Caller | None:
+        return self._waiting.next(passing, in_turn=not self.book.shared)
 
     def _give(self, grant: Grant) -> None:
         """To whoever is next now and can use it; without takers, lost."""
-        while (caller := self._waiting.head(not_for(grant))) is not None:
-            self._waiting.leave(caller)
+        while (caller := self._next(not_for(grant))) is not None:
+            self._waiting.went(caller)
             if caller.waits:
                 caller.turn.set_result(grant)
                 return
@@ -311,8 +316,7 @@ class SpaceBudget:
         return Verdict(False, heard.wait_s, *whose)
 
     async def _heard(self, asking: Asking | None) -> Heard | None:
-        self._report_due = False
-        was_shared = self.book.shared
+        self._report_due, was_shared = False, self.book.shared
         heard = await self._talk.ask(asking)
         if self.book.shared and not was_shared:
             self._denials.clear()

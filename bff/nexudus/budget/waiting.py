@@ -17,6 +17,9 @@ Kind = tuple[Priority, bool]
 """A priority, and whether writes."""
 
 KINDS: Final[tuple[Kind, ...]] = tuple(product(Priority, (False, True)))
+MEMBERS_IN_A_ROW: Final = 3
+"""So many go before another, where others are to have a turn now and then."""
+_TAKE_TURNS: Final = (Priority.STRANGER, Priority.FORWARDED)
 
 
 async def nap(clock: Clock, delay_s: float, changed: asyncio.Event) -> None:
@@ -39,9 +42,11 @@ def not_for(grant: Grant) -> frozenset[Kind]:
     )
 
 
-def passed_by(priority: Priority) -> tuple[Priority, ...]:
-    """Those that go first, unless their own part is used up while there is room for this one."""
-    return (Priority.STRANGER,) if priority > Priority.STRANGER else ()
+def passed_by(priority: Priority, *, in_turn: bool = False) -> tuple[Priority, ...]:
+    """Those that go first, unless their own part is used up while there is room for this one, or it
+    is its turn (`in_turn`)."""
+    strangers = (Priority.STRANGER,) if priority > Priority.STRANGER else ()
+    return (Priority.INTERACTIVE, *strangers) if in_turn and priority in _TAKE_TURNS else strangers
 
 
 Place = tuple[Priority, float, int]
@@ -77,6 +82,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._arrivals = 0
+        self._in_a_row = 0
         self._callers: dict[int, Caller] = {}
         self._lines: dict[bool, list[Place]] = {False: [], True: []}
 
@@ -106,8 +112,29 @@ class Waiting:
         if self._callers.pop(caller.arrival, None) is not None:
             self._remove(caller)
 
+    def went(self, caller: Caller) -> None:
+        """It waits no more, for it was its turn."""
+        self.leave(caller)
+        self._in_a_row = self._in_a_row + 1 if caller.counted is Priority.INTERACTIVE else 0
+
+    def next(self, passing: Collection[Kind] = (), *, in_turn: bool) -> Caller | None:
+        """Who is, these passed over: the head, unless it is another's turn.
+
+        `in_turn`: others than members are not to wait for as long as members come. Theirs is one
+        turn of four: that of the stranger, or call that is passed through, that came first.
+        """
+        if in_turn and self._in_a_row >= MEMBERS_IN_A_ROW:
+            heads = [
+                self.head({*passing, *(kind for kind in KINDS if kind[0] is not priority)})
+                for priority in _TAKE_TURNS
+            ]
+            others = [head for head in heads if head is not None]
+            if others:
+                return min(others, key=lambda other: other.arrival)
+        return self.head(passing)
+
     def head(self, passing: Collection[Kind] = ()) -> Caller | None:
-        """Who is next, these passed over."""
+        """The first by priority, these passed over."""
         places = []
         for write, line in self._lines.items():
             first = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bff.cache.bus import LocalBus
@@ -54,6 +54,10 @@ class Surroundings:
             standing.windows,
             short=budget.is_short(space),
         )
+
+    def accepted(self, digest: str) -> bool:
+        """Whether Nexudus accepted this token lately: its calls are no stranger's."""
+        return self._admission.acceptances.stands(digest, self._admission.clock.monotonic())
 
     def told(self, space: str) -> Json:
         """As JSON, the budget by window among it."""
@@ -145,6 +149,8 @@ class Explainer:
         key = self._key(routed, asked)
         about |= _understood(asked, key)
         examined = await self._examined(routed, asked, ident, hinted)
+        if self._surroundings.accepted(asked.principal.digest):
+            examined = tuple(replace(each, stranger=False) for each in examined)
         finished, kept = self._finished(key)
         conditions = self._surroundings.of(space)
         told = outlook.cached(examined, conditions, whole=is_bootstrap)

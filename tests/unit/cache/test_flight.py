@@ -338,6 +338,24 @@ async def test_the_age_of_a_flight_is_that_of_the_one_that_would_be_joined() -> 
     assert flights.age_s("k") == 0
 
 
+async def test_a_flight_that_nobody_waited_for_is_awaited_from_its_first_caller_on() -> None:
+    now = 10.0
+    flights, work = Flights(clock=lambda: now), Work()
+    assert flights.awaited_s("k") == 0
+    assert flights.start("k", SPACE, (), work)
+    now = 12.5
+    assert (flights.age_s("k"), flights.awaited_s("k")) == (2.5, 0)
+    flying = call(flights, work)
+    await settled()
+    now = 13.0
+    late = call(flights, work)
+    await settled()
+    assert (flights.age_s("k"), flights.awaited_s("k")) == (3.0, 0.5)
+    work.go.set()
+    await asyncio.gather(flying, late)
+    assert flights.awaited_s("k") == 0
+
+
 # Told before the end
 
 

@@ -69,10 +69,24 @@ def test_those_of_nobody_and_those_of_members_are_left_alone() -> None:
     for bearer in ("", "member"):
         acceptances.accepted(bearer, NOW)
     assert told.at == []
+    assert not acceptances.stands("", NOW)
 
 
-def test_a_flood_of_invented_tokens_is_forgotten_in_its_order() -> None:
+def test_an_acceptance_stands_until_it_is_old_or_the_token_refused() -> None:
+    acceptances, told = Acceptances(), Told()
+    acceptances.accepted("member", NOW)
+    assert [acceptances.stands("member", NOW + each) for each in (0, 599, STANDS_S)] == [1, 1, 0]
+    assert not acceptances.stands("another", NOW)
+    acceptances.refused("another")
+    acceptances.refused("member")
+    assert not acceptances.stands("member", NOW)
+    acceptances.begins("member", told.grant(), NOW)
+    assert told.at == []
+
+
+def test_a_flood_of_invented_tokens_is_forgotten_in_its_order_and_pushes_no_member_out() -> None:
     acceptances, first, last = Acceptances(), Told(), Told()
+    acceptances.accepted("member", NOW)
     acceptances.begins("first", first.grant(), NOW)
     for number in range(BEARERS - 1):
         acceptances.begins(f"invented {number}", Grant(priority=Priority.STRANGER), NOW)
@@ -81,6 +95,15 @@ def test_a_flood_of_invented_tokens_is_forgotten_in_its_order() -> None:
     acceptances.accepted("first", NOW)
     acceptances.accepted("last", NOW)
     assert (len(first.at), len(last.at)) == (0, GRANTS)
+    assert acceptances.stands("member", NOW)
+
+
+def test_of_those_accepted_the_latest_are_remembered() -> None:
+    acceptances = Acceptances()
+    for number in (*range(BEARERS), 0, BEARERS):
+        acceptances.accepted(f"member {number}", NOW)
+    stand = [number for number in range(3) if acceptances.stands(f"member {number}", NOW)]
+    assert stand == [0, 2]
 
 
 class Lent(Unlimited):
@@ -120,6 +143,34 @@ async def test_of_a_session_one_list_that_is_not_there_counts_until_the_other_is
     async with call("ours") as profiles:
         await profiles.answered(200, [JSON])
     assert budget.accepted == [1, 2, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("first", "asked", "then"),
+    [
+        ([200], Priority.STRANGER, Priority.INTERACTIVE),
+        ([200], Priority.BACKGROUND, Priority.BACKGROUND),
+        ([404], Priority.STRANGER, Priority.STRANGER),
+        ([200, 503], Priority.STRANGER, Priority.INTERACTIVE),
+        ([200, 401], Priority.STRANGER, Priority.STRANGER),
+    ],
+)
+async def test_a_member_whose_proof_is_lost_is_no_stranger(
+    first: list[int], asked: Priority, then: Priority
+) -> None:
+    budget, time = Unlimited(), ManualTime()
+    admission = Admission(budget, AdmissionPolicy(), time, lambda: 0.0)
+
+    async def call(status: int, priority: Priority) -> None:
+        purpose = Purpose("profiles", Reason.INTERACTIVE)
+        intent = Intent("alpha", purpose, Urgency(priority), time.now + 8, bearer="ours")
+        async with admission.call(intent) as attempt:
+            await attempt.answered(status, [JSON])
+
+    for status in first:
+        await call(status, Priority.INTERACTIVE)
+    await call(200, asked)
+    assert budget.spent[-1] == ("alpha", then, False)
 
 
 async def test_an_answer_to_a_call_that_is_passed_through_proves_nothing() -> None:

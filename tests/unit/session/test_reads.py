@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -236,6 +237,24 @@ async def test_what_may_be_waited_is_waited_once_however_many_ask(session: Sessi
     assert isinstance(reading, Reading)
     assert reading.outcome is Outcome.STALE_ERROR
     session.nexudus.held[PROFILES.path].set()
+
+
+async def test_a_refresh_that_went_on_for_long_is_waited_for_by_the_first_who_needs_it(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have waited for its turn behind all who had nothing stale; whoever joins is first."""
+    session.reads._terms = replace(TERMS, stale_patience_s=30.0)
+    await profiles(session)
+    await session.time.advance(FRESH_S + 1)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    assert (await profiles(session)).outcome is Outcome.STALE
+    await held(session, 2)
+    monkeypatch.setattr(session.process.flights, "_clock", lambda: time.monotonic() + 60)
+    await session.time.advance(STALE_S)
+    waiting = asyncio.create_task(profiles(session))
+    await until(lambda: session.nexudus.urgencies[-1].priority is Priority.INTERACTIVE)
+    session.nexudus.held[PROFILES.path].set()
+    assert (await waiting).outcome is Outcome.COALESCED
 
 
 async def test_pitfall_2_that_no_call_was_to_be_had_proves_nobody(session: Session) -> None:

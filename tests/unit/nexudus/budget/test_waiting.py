@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Collection
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bff.nexudus.budget.contract import Grant, Priority, Urgency
-from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, not_for, passed_by
+from bff.nexudus.budget.waiting import (
+    KINDS,
+    Caller,
+    Waiting,
+    not_for,
+    passed_by,
+)
 
 WRITES = {kind for kind in KINDS if kind[1]}
 
@@ -105,9 +112,33 @@ def test_a_grant_is_for_whoever_could_have_had_it() -> None:
     assert not_for(Grant(priority=Priority.STRANGER)) == WRITES
 
 
+async def test_where_members_alone_could_keep_it_busy_one_turn_of_four_is_for_others() -> None:
+    def run(came: str, *, in_turn: bool, passing: Collection[Priority] = ()) -> str:
+        waiting, went = Waiting(), ""
+        for kind in came:
+            waiting.join(Urgency(Priority("msfb".index(kind))), False, 10.0)
+        passed = {kind for kind in KINDS if kind[0] in passing}
+        while (caller := waiting.next(passed, in_turn=in_turn)) is not None:
+            waiting.went(caller)
+            went += "msfb"[caller.counted]
+        return went
+
+    assert run("bfmmmmmmmmssf", in_turn=False) == "mmmmmmmmssffb"
+    assert run("bfmmmmmmmmssf", in_turn=True) == "mmmfmmmsmmsfb"
+    assert run("bmmmmmsf", in_turn=True, passing={Priority.STRANGER}) == "mmmfmmb"
+    assert run("bmmmmmsf", in_turn=True, passing={Priority.INTERACTIVE}) == "sfb"
+    assert run("mmmbmm", in_turn=True) == "mmmmmb"
+
+
 def test_only_strangers_may_be_passed_and_only_by_those_below() -> None:
     assert {each for each in Priority if passed_by(each)} == {
         Priority.FORWARDED,
         Priority.BACKGROUND,
     }
     assert passed_by(Priority.FORWARDED) == (Priority.STRANGER,)
+    assert {each: passed_by(each, in_turn=True) for each in Priority} == {
+        each: passed_by(each) for each in Priority
+    } | {
+        Priority.STRANGER: (Priority.INTERACTIVE,),
+        Priority.FORWARDED: (Priority.INTERACTIVE, Priority.STRANGER),
+    }
