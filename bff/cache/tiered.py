@@ -24,6 +24,7 @@ from bff.cache.keys import Address
 from bff.cache.memory import Held, Memory, Tags
 from bff.cache.patience import OutOfPatience
 from bff.cache.store import Put, Raw, Refused, Release, header
+from bff.cache.tasks import quiet
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreUnavailable
 
@@ -33,8 +34,6 @@ log = structlog.get_logger("bff.cache")
 
 SEEN_S = 0.5
 """How long a request goes by what it has seen; another process may store something newer."""
-TURNS = 3
-"""Of the event loop, in which those go on who wait no more, before what came is sealed."""
 ISOLATED_MAX_AGE_S = 5.0
 """Cap on in-process entries while others' invalidations cannot be heard."""
 
@@ -227,8 +226,7 @@ class TieredCache:
         behind = all(self.held(fill.want) for fill in fills)
         if behind:
             under_way()
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
+            await quiet()
         with patience.unlimited() if behind else contextlib.nullcontext():
             shared = await self._shared(ticket.stamp, fills, keep_s, release)
         copies = any(self.memory.keeps(fill.want.key, fill.value) for fill in fills)

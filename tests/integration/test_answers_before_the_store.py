@@ -10,6 +10,7 @@ import pytest
 
 from bff.cache.remote import RemoteStore
 from bff.sandbox.effects import Status
+from tests.support.cache_process import until
 from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, Stage, related, stage
 
 OF_ALICE = related(101)
@@ -53,7 +54,7 @@ async def hasty(redis_url: str, saves: Saves) -> AsyncIterator[Stage]:
 async def test_a_session_is_answered_before_any_of_it_is_stored(hasty: Stage, saves: Saves) -> None:
     first = await hasty.get(BOOTSTRAP, hasty.alice)
     assert first.headers["cache-status"] == "bff; fwd=uri-miss; fwd-status=200; stored"
-    assert saves.waiting == 2
+    await until(lambda: saves.waiting == 2)
     again = await hasty.get(BOOTSTRAP, hasty.alice)
     assert again.headers["cache-status"].endswith("detail=l1")
     assert again.content == first.content
@@ -90,7 +91,7 @@ async def test_pitfall_14_nor_is_it_shown_between_a_write_and_its_end(
     await hasty.send("PUT", f"{SWITCH}?coworkerId=145", hasty.alice, via=1)
     after = await hasty.get(BOOTSTRAP, hasty.alice)
     assert after.json()["Bootstrap"]["CoworkerId"] == 145
-    assert saves.waiting >= 3
+    await until(lambda: saves.waiting >= 3)
 
 
 async def test_pitfall_2_a_proof_that_is_withdrawn_before_it_is_stored_stays_withdrawn(
