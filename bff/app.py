@@ -81,9 +81,12 @@ class Seams:
     chance: random.Random | None = None
 
 
-def create_app() -> ASGIApp:
-    """The application from the environment: `bff.app:create_app`, a factory for any ASGI server."""
-    settings = load()
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """The application: `bff.app:create_app`, a factory for any ASGI server.
+
+    `settings` are read from the environment, and the file that it names, unless they were before.
+    """
+    settings = load() if settings is None else settings
     logs.configure(settings.log_level, settings.log_format)
     return build(settings)
 

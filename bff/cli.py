@@ -21,6 +21,7 @@ from bff.errors import SettingsError
 from bff.terminal import CommandFailed, complain, print_table, say
 
 if TYPE_CHECKING:
+    from bff.serve import Plan
     from bff.settings import Settings
     from bff.spaces import Space
 
@@ -82,35 +83,28 @@ def serve(
 
         from bff.observe import logs  # noqa: PLC0415
         from bff.observe.tracing import open_tracer  # noqa: PLC0415
-        from bff.serve import Plan, end_with  # noqa: PLC0415
+        from bff.serve import end_with  # noqa: PLC0415
         from bff.serve import serve as serve_plan  # noqa: PLC0415
         from bff.settings import load  # noqa: PLC0415
 
     if parent:
         end_with(parent)
     os.environ.pop(DOCTOR_TOKEN, None)  # a member's token is no business of a server
-    settings = load()
-    plan = Plan(
-        "bff.app:create_app",
-        settings.host if host is None else host,
-        settings.port if port is None else port,
-        settings.workers if workers is None else workers,
-        stop_timeout_s=settings.stop_timeout_s,
-        drain_s=settings.drain_s,
-        modules=_modules_for(settings),
-    )
-    settings.check_workers(plan.workers)
+    options = {"host": host, "port": port, "workers": workers}
+    given = {name: value for name, value in options.items() if value is not None}
+    settings = load().model_copy(update=given)
+    settings.check_workers(settings.workers)
     open_tracer(on=settings.traces == "on")  # or a worker after the other would say what is missing
     logs.configure(settings.log_level, settings.log_format)
     structlog.get_logger("bff.server").info(
         "starting",
-        host=plan.host,
-        port=plan.port,
-        workers=plan.workers,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
         redis=str(settings.redis_url),
         spaces=[space.name for space in settings.space_table.spaces],
     )
-    serve_plan(plan)
+    serve_plan(_plan_of(settings))
 
 
 @app.command()
@@ -240,6 +234,22 @@ def examine(
 
 
 cli_operators.add_to(app)
+
+
+def _plan_of(settings: Settings) -> Plan:
+    from bff.serve import Plan  # noqa: PLC0415
+
+    return Plan(
+        "bff.app:create_app",
+        settings.host,
+        settings.port,
+        settings.workers,
+        stop_timeout_s=settings.stop_timeout_s,
+        drain_s=settings.drain_s,
+        modules=_modules_for(settings),
+        # A worker that is replaced goes on with what the others have.
+        arguments=(settings,),
+    )
 
 
 def _modules_for(settings: Settings) -> tuple[str, ...]:

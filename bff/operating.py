@@ -38,6 +38,8 @@ def ask(
             )
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         raise CommandFailed(f"{origin} is not a URL of a gateway.") from None
+    except httpx.ConnectError as error:  # the words of others may quote what was sent
+        raise CommandFailed(f"No answer from {origin}: {error}.") from None
     except httpx.HTTPError as error:
         raise CommandFailed(f"No answer from {origin} ({type(error).__name__}).") from None
     except UnicodeEncodeError:

@@ -11,13 +11,14 @@ import ctypes
 import errno
 import importlib
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ class Plan:
     """What to serve and where: `factory` is `module:callable` and returns an ASGI application.
 
     `drain_s`: between readiness turning off and the end of accepting; a second signal ends it.
-    `modules`: what workers import beside the factory's.
+    `modules`: what workers import beside the factory's. `arguments`: what the factory is given.
     """
 
     factory: str
@@ -69,6 +70,7 @@ class Plan:
     drain_s: float = 0
     log_server: bool = True
     modules: tuple[str, ...] = ()
+    arguments: tuple[object, ...] = field(default=(), repr=False)
 
 
 def serve(plan: Plan) -> None:
@@ -89,7 +91,7 @@ def serve(plan: Plan) -> None:
             with shared_imports():
                 for module in (plan.factory.partition(":")[0], *plan.modules):
                     importlib.import_module(module)
-            server.serve(target_loader=partial(load, plan.factory, os.getpid()), wrap_loader=False)
+            server.serve(target_loader=partial(load, _sent(plan), os.getpid()), wrap_loader=False)
     except SystemExit:
         # A worker that is stopped by others at the same time is gone before it is expected to be.
         if not server.interrupt_signal:
@@ -117,18 +119,24 @@ def free_address(host: str, port: int, option: str = "--port") -> str:
     return str(place[0])
 
 
-def load(factory: str, parent: int) -> ASGIApp:
+def load(plan: Plan, parent: int) -> ASGIApp:
     """In a worker: its application, made once its end is tied to that of `parent`."""
     _end_on_sigterm_only()
     end_with(parent)
-    module, _, name = factory.partition(":")
-    app: ASGIApp = getattr(importlib.import_module(module), name)()
+    module, _, name = plan.factory.partition(":")
+    app: ASGIApp = getattr(importlib.import_module(module), name)(*plan.arguments)
     hosted = Hosted(app)
     signal.signal(_DRAIN, lambda *_: hosted.stop())
     hot = getattr(app, "hot", None)
     if hot is not None and at_once(hosted, hot.find):
         vars(app)["hot"] = None  # the server has asked by then
     return hosted
+
+
+def _sent(plan: Plan) -> Plan:
+    """As a worker is given it: one that is not forked is sent text, and finds out for itself."""
+    forked = multiprocessing.get_start_method() == "fork"
+    return plan if forked else replace(plan, arguments=())
 
 
 def end_with(parent: int) -> None:

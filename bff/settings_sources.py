@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +26,8 @@ _SERVICE_LINK = re.compile(
 )
 _SERVICE_LINK_URL = re.compile(r"(?:tcp|udp|sctp)://\S*")
 _PLACE_IN_FILE = re.compile(r" \(at [a-z0-9, ]+\)$")
+_FREE_NAMES: Final = "shapes"
+_WITH_ROLES: Final = "ops_tokens"
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -88,10 +90,27 @@ def _read_file(path: str, examples: Mapping[str, str]) -> Reading:
         document = _parse_file(path)
     except ValueError as error:
         return Reading({}, {}, (Fault(CONFIG, str(error), f"{CONFIG}={CONFIG_EXAMPLE}"),), False)
+    strays = tuple(_strays(document, examples))
     # Empty text is left out like an empty variable: both mean "not set".
     values = {key: value for key, value in document.items() if key in examples and value != ""}
     faults = tuple(_unknown(key, examples, str) for key in document if key not in examples)
-    return Reading(values, dict.fromkeys(values, "file"), faults)
+    return Reading(values, dict.fromkeys(values, "file"), faults + strays)
+
+
+def _strays(document: Mapping[str, object], examples: Mapping[str, str]) -> Iterator[Fault]:
+    """Take settings out of the tables below whose heads they stand, such as at a file's end."""
+    for name, table in document.items():
+        if not isinstance(table, dict) or name == _FREE_NAMES:
+            continue
+        for key in [key for key in table if key in examples and _is_setting(key, name)]:
+            del table[key]
+            reason = f"stands below [{name}], and so belongs to it: settings go above every [table]"
+            yield Fault(key, reason, f"{variable(key)}={examples[key]}")
+
+
+def _is_setting(key: str, table: str) -> bool:
+    # Other keys are hosts and spaces, which have no underscore but may be called `port`.
+    return "_" in key or table == _WITH_ROLES
 
 
 def _parse_file(path: str) -> dict[str, object]:

@@ -45,8 +45,8 @@ def configured(settings: Settings) -> list[Finding]:
         settings.check_workers(settings.workers)
     except SettingsError as error:
         findings += misconfigured(error)
-    if settings.ops_token is None:
-        remedy = "Set BFF_OPS_TOKEN, and let the monitoring send it."
+    if not settings.operators:
+        remedy = "Set BFF_OPS_TOKENS or BFF_OPS_TOKEN, and let the monitoring send one."
         findings.append(warning("operators", "no metrics and no purge without a token", remedy))
     if not settings.webhook_secret:
         detail = f"off: changes made elsewhere show after {settings.profiles_fresh_s:.15g} s"

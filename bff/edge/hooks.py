@@ -72,7 +72,10 @@ class HookEndpoint:
             body = await read_body(receive, headers=scope["headers"])
         finally:
             self._reading -= 1
-        await self._receiver.accept(space, scope["headers"], body)
+        accepted = await self._receiver.accept(space, scope["headers"], body)
+        if not (accepted.duplicate or accepted.affected.understood):
+            # It is Nexudus that says it otherwise than we know, and nobody else would tell.
+            log.warning("webhook_not_understood", space=space)
         answer = Response(
             status_code=204, headers={"cache-control": "no-store", "vary": "Authorization, Origin"}
         )

@@ -207,13 +207,24 @@ async def test_whoever_goes_wild_is_told_so(front: Front) -> None:
         base_url=front.origin, verify=front.tls.client(), trust_env=False, limits=limits, timeout=30
     ) as client:
         answers = await asyncio.gather(*(client.post("/api/token") for _ in range(160)))
+        otherwise = await asyncio.gather(*(client.post("/api/Token/") for _ in range(20)))
     statuses = [answer.status_code for answer in answers]
     assert statuses.count(200) >= 101
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) == 160 - statuses.count(200) > 0
     assert refused[0].json()["status"] == 429
     assert refused[0].headers["retry-after"] == "1"
+    assert 429 in {answer.status_code for answer in otherwise}, "however it is spelt"
     assert refused[0].headers["cache-control"] == "no-store"
+
+
+async def test_a_body_that_is_too_large_for_it_is_a_problem_too(front: Front) -> None:
+    async with front.client() as client:
+        answer = await client.post("/api/upload", headers={"content-length": str(27 * 2**20)})
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["status"] == 413
 
 
 async def test_what_a_gateway_says_of_an_error_is_passed_on(front: Front) -> None:

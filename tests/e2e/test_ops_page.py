@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from bff.ops.page.live import event
-from tests.support.ops_figures import HOSTILE, hostile
+from tests.support.ops_figures import HOSTILE, healthy, hostile
 from tests.support.ops_page import CHROMIUM, WHY_NOT, Console, chromium, console
 from tests.support.ops_stage import ACTS, READS, OpsStage, number_in, ops_stage
 from tests.support.redis_server import Origin, RedisServer, find_binary
@@ -340,6 +341,24 @@ async def test_redis_away_turns_the_verdict_and_is_named(stage: OpsStage, opened
         finally:
             stage.redis.restart()
         await ops.says("extent", "2 processes")
+
+
+async def test_one_process_alone_is_not_subtracted_from_the_fleet(opened: Opened) -> None:
+    """As Redis goes: what is told is what that process answers a second, and not nothing."""
+    fleet = healthy()
+    half = tuple(replace(each, requests=each.requests // 2) for each in fleet.minutes)
+    alone = replace(fleet, at=fleet.at + 2, fleet=False, minutes=half)
+    async with opened() as ops:
+        await ops.page.route(
+            "**/ops/api/live*",
+            lambda route: route.fulfill(
+                body=event(fleet) + event(alone), content_type="text/event-stream"
+            ),
+        )
+        await ops.enter(ACTS)
+        await ops.says("extent", "the answering process only")
+        a_second = sum(each.per_second for each in alone.routes)
+        assert await ops.text("key-rate") == f"{a_second:.2f}"
 
 
 async def test_nexudus_away_turns_the_verdict_and_is_named(stage: OpsStage, opened: Opened) -> None:

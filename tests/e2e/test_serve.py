@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -35,9 +36,10 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /pro
 class Gateway:
     """A running `bff serve`."""
 
-    def __init__(self, command: Command, port: int) -> None:
+    def __init__(self, command: Command, port: int, file: Path | None = None) -> None:
         self.command = command
         self.port = port
+        self.file = file
         self.url = f"http://{HOST}:{port}"
 
     @property
@@ -46,13 +48,15 @@ class Gateway:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Gateway]:
-    """One gateway that several tests look at; it is set up by variables only."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """One gateway that several tests look at; it is set up by a file and variables only."""
     port = free_port()
-    variables = {"BFF_UPSTREAM": UPSTREAM, "BFF_HOST": "localhost", "BFF_PORT": str(port)}
+    file = tmp_path_factory.mktemp("serve") / "bff.toml"
+    file.write_text(f'upstream = "{UPSTREAM}"\n', encoding="utf-8")
+    variables = {"BFF_CONFIG": str(file), "BFF_HOST": "localhost", "BFF_PORT": str(port)}
     with Command("serve", **variables) as command:
         command.serves(f"http://{HOST}:{port}/readyz")
-        yield Gateway(command, port)
+        yield Gateway(command, port, file)
 
 
 @contextmanager
@@ -99,7 +103,9 @@ def test_workers_do_not_outlive_the_server() -> None:
 
 
 @linux_only
-def test_a_worker_that_dies_is_replaced(shared: Gateway) -> None:
+def test_a_worker_that_dies_is_replaced_whatever_the_file_says_by_then(shared: Gateway) -> None:
+    assert shared.file is not None
+    shared.file.write_text("under = construction", encoding="utf-8")
     (worker,) = children_of(shared.pid)
     os.kill(worker, signal.SIGKILL)
     until("a new worker", lambda: children_of(shared.pid) not in ([worker], []))

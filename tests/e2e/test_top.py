@@ -122,7 +122,8 @@ async def test_a_gateway_that_is_none_or_away_is_told() -> None:
         none = await asyncio.to_thread(bff, "top", *options)
     away = await asyncio.to_thread(bff, "top", *options)
     assert "has no operators' API" in none.stderr
-    assert "No answer from" in away.stderr
+    assert f"No answer from {origin}: " in away.stderr
+    assert "refused" in away.stderr, "why, as it is with a name or a certificate"
     assert (none.returncode, away.returncode) == (1, 1)
 
 

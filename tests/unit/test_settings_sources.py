@@ -152,6 +152,19 @@ class TestUnknownNames:
             ("a key", "is not a setting; docs/settings.md lists them all"),
         ]
 
+    def test_below_the_head_of_a_table_where_they_would_be_a_part_of_it(self, write: Write) -> None:
+        """Such as at the end of the file that `deploy/compose/prepare` makes."""
+        operators = '[ops_tokens]\n"jane:act" = "0123456789abcdef"\n'
+        path = write(f'upstream = "acme"\n{operators}related_scope = "token"\nretries = 0\n')
+        faults = faults_of({"BFF_CONFIG": path})
+        assert [each.variable for each in faults] == ["related_scope", "retries"]
+        assert all("stands below [ops_tokens]" in each.reason for each in faults)
+        path = write('[spaces]\n"a.com" = "acme"\nport = "beta"\nmax_body = 1\n')
+        (fault,) = faults_of({"BFF_CONFIG": path})
+        assert fault.variable == "max_body"
+        path = write('upstream = "acme"\n[shapes]\nmax_body = "Id"\n')
+        assert load({"BFF_CONFIG": path}).shapes == {"max_body": "Id"}
+
     def test_without_a_near_name_the_page_is_named(self) -> None:
         assert faults_of({"BFF_UPSTREAM": "acme", "BFF_XYZZY": "1"}) == [
             Fault(

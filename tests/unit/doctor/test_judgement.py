@@ -9,10 +9,22 @@ import pytest
 from bff.doctor import Finding, Result, as_json, worst
 from bff.doctor.clocks import judge
 from bff.doctor.difference import Difference, Kind
+from bff.doctor.examination import configured
 from bff.doctor.shapes import SHOWN, Case, Compared, judged
 from bff.doctor.store import judge_eviction, judge_memory, judge_version
+from bff.settings import load
 
 OK, WARNING, FAULT = Result.OK, Result.WARNING, Result.FAULT
+
+
+@pytest.mark.parametrize("name", ["BFF_OPS_TOKEN", "BFF_OPS_TOKENS"])
+def test_operators_are_there_whichever_way_they_are_set(name: str) -> None:
+    one = {"BFF_OPS_TOKEN": "0123456789abcdef", "BFF_OPS_TOKENS": "jane:act=0123456789abcdef"}[name]
+    without, with_one = (
+        {each.check for each in configured(load({"BFF_UPSTREAM": "acme"} | more))}
+        for more in ({}, {name: one})
+    )
+    assert without - with_one == {"operators"}
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ export class Actions {
     const where = chosen === ALL ? "all spaces" : chosen;
     const [text, yes] = this.purged(what, value, where);
     if (!(await confirmed("Purge", text, yes))) return "";
-    const wanted = what === "everything" ? { everything: true } : { [what]: what === "token" ? value : Number(value) };
+    const wanted = { [what]: what === "everything" ? true : value };
     const done = await ask("purge", { ...(chosen === ALL ? { spaces: "all" } : { space: chosen }), ...wanted });
     const reach = done.everywhere
       ? "in every process"

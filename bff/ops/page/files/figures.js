@@ -48,7 +48,9 @@ class Rate {
   /** @param {Snapshot} snapshot */
   of(snapshot) {
     const last = this.kept.at(-1);
-    if (last && (last.space !== snapshot.space || last.at > snapshot.at)) this.kept = [];
+    // Of all processes, or of one where Redis is away: between those there is no difference to take.
+    const alike = last && last.space === snapshot.space && last.fleet === snapshot.fleet;
+    if (!alike || last.at > snapshot.at) this.kept = [];
     this.kept.push(snapshot);
     if (this.kept.length > RATE_OVER) this.kept.shift();
     const first = this.kept[0];
