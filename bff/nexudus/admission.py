@@ -191,7 +191,7 @@ class Attempt:
         if known and accepts_token(status, headers):
             now = self._admission.clock.monotonic()
             self._admission.acceptances.accepted(self._intent.bearer, now)
-        if status == 401:
+        elif status == 401 or 200 <= status < 300:  # a page comes where a token is missed, too
             self._admission.acceptances.refused(self._intent.bearer)
         self.mishap = mishap_of(status, headers, self._admission.clock.wall(), known=known)
         self._throttled = self.mishap is not None and self.mishap.cause is Cause.THROTTLED

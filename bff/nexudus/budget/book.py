@@ -229,7 +229,7 @@ class Book:
             writes_only = self.windows[index].writes_only
             if priority is Priority.STRANGER and least_s <= 0:
                 own_s = self.strangers.hoped_s(own_s, now)
-            waits.append((own_s, (writes_only, least_s <= 0, False)))
+            waits.append((own_s, (writes_only, least_s < own_s, False)))
             if priority is Priority.STRANGER:
                 part_s = self.strangers.wait_s(index, now, factor, self.processes)
                 waits.append((part_s, (writes_only, False, True)))

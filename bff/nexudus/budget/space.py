@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Collection
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +19,7 @@ from bff.nexudus.budget.ledger import Asking, Heard, Ledger
 from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
 from bff.nexudus.budget.standing import spendings
 from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
-from bff.nexudus.budget.waiting import KINDS, Caller, Kind, Waiting, nap, not_for, passed_by
+from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for, passed_by
 
 log = structlog.get_logger("bff.budget")
 
@@ -184,19 +183,20 @@ class SpaceBudget:
         return self._waiting.ahead(urgency, arrival, passing)
 
     def _head(self, now: float) -> Caller | None:
-        return self._next(self._denials.passed_over(now))
-
-    def _next(self, passing: Collection[Kind]) -> Caller | None:
-        return self._waiting.next(passing, in_turn=not self.book.shared)
+        return self._waiting.next(self._denials.passed_over(now), in_turn=not self.book.shared)
 
     def _give(self, grant: Grant) -> None:
         """To whoever is next now and can use it; without takers, lost."""
-        while (caller := self._next(not_for(grant))) is not None:
+        now = self._clock.monotonic()
+        passing = not_for(grant) | self._denials.passed_over(now)
+        # A member's goes past the shares of those whose turn it may be by now.
+        in_turn = not self.book.shared and grant.priority is not Priority.INTERACTIVE
+        while (caller := self._waiting.next(passing, in_turn=in_turn)) is not None:
             self._waiting.went(caller)
             if caller.waits:
                 caller.turn.set_result(grant)
                 return
-        grant.sent(self._clock.monotonic())
+        grant.sent(now)
 
     def _granted(self, grant: Grant) -> None:
         """From here on the agent hears when it is sent, and others do at once if there are any."""

@@ -18,7 +18,7 @@ elsewhere, such as a pause, is known here by then."""
 class Verdict:
     """A grant, or how long the call waits, and all of its priority or a lower one with it.
 
-    `writes_only`: reads might go. `share_only`: calls that have a greater share might.
+    `writes_only`: reads might go. `share_only`: calls that have a greater share might, or sooner.
     `strangers_only`: all but strangers might.
     """
 

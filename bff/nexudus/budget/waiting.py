@@ -113,9 +113,10 @@ class Waiting:
             self._remove(caller)
 
     def went(self, caller: Caller) -> None:
-        """It waits no more, for it was its turn."""
+        """It waits no more, for it was its turn; one that had gone before took none."""
         self.leave(caller)
-        self._in_a_row = self._in_a_row + 1 if caller.counted is Priority.INTERACTIVE else 0
+        if caller.waits:
+            self._in_a_row = self._in_a_row + 1 if caller.counted is Priority.INTERACTIVE else 0
 
     def next(self, passing: Collection[Kind] = (), *, in_turn: bool) -> Caller | None:
         """Who is, these passed over: the head, unless it is another's turn.

@@ -152,6 +152,7 @@ async def test_of_a_session_one_list_that_is_not_there_counts_until_the_other_is
         ([200], Priority.BACKGROUND, Priority.BACKGROUND),
         ([404], Priority.STRANGER, Priority.STRANGER),
         ([200, 503], Priority.STRANGER, Priority.INTERACTIVE),
+        ([200, 404], Priority.STRANGER, Priority.INTERACTIVE),
         ([200, 401], Priority.STRANGER, Priority.STRANGER),
     ],
 )
@@ -171,6 +172,19 @@ async def test_a_member_whose_proof_is_lost_is_no_stranger(
         await call(status, Priority.INTERACTIVE)
     await call(200, asked)
     assert budget.spent[-1] == ("alpha", then, False)
+
+
+async def test_a_page_instead_of_a_list_may_mean_that_the_token_is_known_no_more() -> None:
+    budget, time = Unlimited(), ManualTime()
+    admission = Admission(budget, AdmissionPolicy(), time, lambda: 0.0)
+    purpose = Purpose("profiles", Reason.INTERACTIVE)
+    for kind in (JSON, (b"content-type", b"text/html"), JSON):
+        urgency = Urgency(Priority.STRANGER)
+        intent = Intent("alpha", purpose, urgency, time.now + 8, bearer="ours")
+        async with admission.call(intent) as attempt:
+            await attempt.answered(200, [kind])
+    given = [Priority.STRANGER, Priority.INTERACTIVE, Priority.STRANGER]
+    assert [priority for _, priority, _ in budget.spent] == given
 
 
 async def test_an_answer_to_a_call_that_is_passed_through_proves_nothing() -> None:

@@ -271,6 +271,80 @@ async def test_where_a_share_is_used_up_the_next_call_is_a_strangers(desk: Desk)
     assert [int(args[1]) for args in desk.ledger.asked] == [2, 1, 1, 2]
 
 
+async def alone(desk: Desk, window: Limit, *, forward: float) -> None:
+    """Without the ledger, after five calls of members: others are to have their turn."""
+    desk.answers = [StoreUnavailable("away")]
+    desk.budgets = desk.of(
+        BudgetConfig(calls=(window,), writes=(), forward_share=forward, processes=1)
+    )
+    for _ in range(5):
+        (await desk.call()).result().sent(desk.time.now)
+
+
+@pytest.mark.parametrize("other", [Priority.STRANGER, Priority.FORWARDED])
+async def test_while_the_ledger_is_away_members_that_wait_leave_others_their_turn(
+    desk: Desk, other: Priority
+) -> None:
+    await alone(desk, Limit(5, 1.0), forward=1.0)
+    members = [await desk.call() for _ in range(20)]
+    others = [await desk.call(other, within_s=3.0) for _ in range(3)]
+    for _ in range(14):
+        await desk.time.advance(0.1)
+    assert [task.done() for task in others] == [True, True, False]
+    assert all(task.exception() is None for task in others[:2])
+    assert sum(task.done() for task in members) == 3
+
+
+async def test_with_the_ledger_members_that_wait_go_first_however_many_went(desk: Desk) -> None:
+    for _ in range(5):
+        assert (await desk.call()).done()
+    desk.answers = [raw(1), raw(0, wait_ms=100), raw(1), raw(0, wait_ms=900)]
+    desk.ledger.gate.clear()
+    forwarded = await desk.call(Priority.FORWARDED)
+    first, second = await desk.call(), await desk.call()
+    desk.ledger.gate.set()
+    await desk.time.advance(0.11)
+    assert (first.done(), second.done(), forwarded.done()) == (True, True, False)
+    assert [int(args[1]) for args in desk.ledger.asked[5:]] == [2, 0, 0, 2]
+
+
+@pytest.mark.parametrize("other", [Priority.INTERACTIVE, Priority.STRANGER])
+async def test_a_turn_of_those_whose_share_is_used_up_is_taken_from_nobody(
+    desk: Desk, other: Priority
+) -> None:
+    await alone(desk, Limit(10, 60.0), forward=0.5)
+    desk.ledger.gate.clear()  # both wait when the first is asked for
+    forwarded, their = await desk.call(Priority.FORWARDED, within_s=90.0), await desk.call(other)
+    desk.ledger.gate.set()
+    await settled()
+    assert their.done()
+    assert not forwarded.done()
+
+
+async def test_what_was_asked_for_a_member_goes_past_no_share_of_one_that_came_meanwhile(
+    desk: Desk,
+) -> None:
+    await alone(desk, Limit(10, 60.0), forward=0.5)
+    desk.ledger.gate.clear()
+    member, forwarded = await desk.call(), await desk.call(Priority.FORWARDED, within_s=90.0)
+    desk.ledger.gate.set()
+    await settled()
+    assert member.done()
+    assert not forwarded.done()
+
+
+async def test_whose_turn_it_is_but_has_to_wait_longer_holds_up_no_member(desk: Desk) -> None:
+    await alone(desk, Limit(10, 1.0), forward=0.5)
+    await desk.time.advance(0.5)
+    for _ in range(5):
+        assert (await desk.call()).done()
+    forwarded, member = await desk.call(Priority.FORWARDED), await desk.call()
+    for _ in range(8):
+        await desk.time.advance(0.1)
+    assert member.done()
+    assert not forwarded.done()
+
+
 async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: Desk) -> None:
     desk.ledger.gate.clear()
     gone, there = await desk.call(), await desk.call()

@@ -130,6 +130,17 @@ async def test_where_members_alone_could_keep_it_busy_one_turn_of_four_is_for_ot
     assert run("mmmbmm", in_turn=True) == "mmmmmb"
 
 
+async def test_one_that_left_has_had_no_turn() -> None:
+    waiting = Waiting()
+    for kind in (Priority.INTERACTIVE,) * 3:
+        waiting.went(waiting.join(Urgency(kind), False, 10.0))
+    gone, there = (waiting.join(Urgency(Priority.FORWARDED), False, 10.0) for _ in range(2))
+    waiting.join(Urgency(Priority.INTERACTIVE), False, 10.0)
+    gone.turn.cancel()
+    waiting.went(gone)
+    assert waiting.next(in_turn=True) is there
+
+
 def test_only_strangers_may_be_passed_and_only_by_those_below() -> None:
     assert {each for each in Priority if passed_by(each)} == {
         Priority.FORWARDED,
