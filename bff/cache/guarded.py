@@ -50,7 +50,8 @@ class GuardedStore:
     fail unsent; the others are sent, and raise OutOfPatience: what becomes of them is not known.
     `on_recovery` is awaited after a probe succeeded and before anybody uses the store again:
     invalidations that could not be delivered go first. If it fails, the store stays away.
-    `observer` hears of it all.
+    `on_forgotten` hears of a space whose stamps went back: the store is not what it was, such as a
+    replica that had yet to hear of invalidations. `observer` hears of it all.
     """
 
     def __init__(self, inner: Store, clock: Clock) -> None:
@@ -63,7 +64,9 @@ class GuardedStore:
         self._behind: set[asyncio.Task[None]] = set()
         self._closed = False
         self._together = Together(self._load)
+        self._latest: dict[str, int] = {}
         self.on_recovery: Callable[[], Awaitable[None]] | None = None
+        self.on_forgotten: Callable[[str], None] = lambda _space: None
         self.observer = StoreObserver()
 
     @property
@@ -96,9 +99,9 @@ class GuardedStore:
         """Waited for as outside of any request, unless this one has nothing left at all."""
         allowance = patience.current()
         if allowance is None or allowance.left_s() <= 0:
-            return await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
+            return await self._invalidated(space, tags)
         with allowance.counted(), patience.unlimited():
-            return await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
+            return await self._invalidated(space, tags)
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         return await self._ask("remember", lambda: self.inner.remember(space, name, ttl_s))
@@ -144,7 +147,25 @@ class GuardedStore:
         task.add_done_callback(self._behind.discard)
 
     async def _load(self, space: str, taken: Callable[[], Wants]) -> Loaded:
-        return await self._ask("load", lambda: self.inner.load(space, taken()))
+        known = self._latest.get(space, 0)  # before it is sent: answers may pass each other
+        loaded = await self._ask("load", lambda: self.inner.load(space, taken()))
+        if loaded.stamp < known:
+            self._forgotten(space, known)
+            raise Refused("it forgot invalidations")
+        self._latest[space] = max(loaded.stamp, self._latest.get(space, 0))
+        return loaded
+
+    def _forgotten(self, space: str, known: int) -> None:
+        """Said once, of however many answers show it."""
+        if known <= self._latest.get(space, 0):
+            del self._latest[space]
+            log.warning("store_forgot", space=space)
+            self.on_forgotten(space)
+
+    async def _invalidated(self, space: str, tags: frozenset[str]) -> Invalidated:
+        done = await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
+        self._latest[space] = max(done.stamp, self._latest.get(space, 0))
+        return done
 
     async def _ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that are good for nothing without their answer."""

@@ -63,6 +63,7 @@ class Invalidator:
         self.bus: Bus | None = None
         self.on_applied: Callable[[str, frozenset[str]], None] = lambda _space, _tags: None
         store.on_recovery = self.deliver_pending
+        store.on_forgotten = self.forgotten
 
     @property
     def pending(self) -> int:
@@ -78,6 +79,11 @@ class Invalidator:
         """Others' invalidations may have been missed: nothing held here is trusted any more."""
         self._memory.forget()
         self._flights.detach_all()
+
+    def forgotten(self, space: str) -> None:
+        """The store lost invalidations of a space, and nobody knows which: all of it goes, before
+        the store is used again."""
+        self._keep(space, EVERYTHING)
 
     async def invalidate(self, space: str, tags: frozenset[str], cause: str) -> Reach:
         """Drop everything that carries one of `tags`; returns once no process serves it."""

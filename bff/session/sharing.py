@@ -8,6 +8,8 @@ process, until an operator restores them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -36,10 +38,16 @@ FLAG = "related-scope"
 PER_TOKEN = "token"  # noqa: S105 - the scope's name
 SHARED = "coworker"
 DEMOTED_TAG = "d:related"
+_DROPPED = frozenset({tags.resource(RELATED.name), DEMOTED_TAG})
 MAX_COMPARISONS = 4
 MAX_COMPARED_AGE_S = 30.0
 """An older list may differ because members changed it, which says nothing about viewers."""
 POLL_S = 5.0
+SOON_S = 0.5
+"""The same of a process that just began, or of spaces of which there is something to learn or to
+tell: the store may have lost what was found out, and whoever begins before it is told again takes
+lists for shared."""
+BEGINNING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,8 @@ class Sharing:
         self._demoted: set[str] = set()
         self._by_hand: frozenset[str] = frozenset()
         self._untold: set[str] = set()
-        self._just_heard: set[str] = set()
+        self._unlearned: set[str] = set()
+        self._heard_until: dict[str, float] = {}
         self._comparisons: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
         self.observe: Callable[[str, str], None] = lambda _space, _outcome: None
@@ -77,7 +86,8 @@ class Sharing:
 
     def scope_of(self, principal: Principal, resource: Resource) -> Scope:
         """Whose container a document of this caller belongs in."""
-        if resource is RELATED and principal.space in self._demoted:
+        space = principal.space
+        if resource is RELATED and (space in self._demoted or space in self._unlearned):
             return Scope.TOKEN
         return resource.scope
 
@@ -89,7 +99,8 @@ class Sharing:
         """An invalidation arrived; one of them is the news that a space was demoted."""
         if DEMOTED_TAG in dropped:
             self._demoted.add(space)
-            self._just_heard.add(space)
+            # Whoever found out may still be about to set the flag, but not for long.
+            self._heard_until[space] = self._clock.monotonic() + 2 * POLL_S
 
     def set_by_hand(self, spaces: Iterable[str]) -> None:
         """`BFF_RELATED_SCOPE=token`; nothing that is found out later changes it."""
@@ -124,15 +135,19 @@ class Sharing:
     async def start(self, spaces: Iterable[str]) -> None:
         """Learn what other processes found out, now and from time to time."""
         names = tuple(spaces)
+        # What could not be asked yet may have been found out long ago.
+        self._unlearned = set(names)
         await self._learn(names)
         self._watch = asyncio.create_task(self._poll(names), name="sharing watch")
 
     async def aclose(self) -> None:
-        """Stop what runs in the background."""
+        """Stop what runs in the background. What the store lost meanwhile it is told before: those
+        who take over have it from nobody else."""
         tasks = [*self._comparisons, *([self._watch] if self._watch else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._learn(self._demoted - self._by_hand)
 
     async def demote(self, space: str) -> None:
         """Store related lists per token from now on, here and everywhere."""
@@ -144,8 +159,7 @@ class Sharing:
             await self._tell(space)
         except StoreUnavailable as error:
             log.error("demotion_not_shared", space=space, reason=str(error))
-        dropped = frozenset({tags.resource(RELATED.name), DEMOTED_TAG})
-        await self._invalidator.invalidate(space, dropped, "sharing_demoted")
+        await self._invalidator.invalidate(space, _DROPPED, "sharing_demoted")
 
     async def _compare(self, ask: Ask, shared: Entry) -> None:
         space = ask.principal.space
@@ -193,25 +207,45 @@ class Sharing:
                 flag = await self._store.flag(space, FLAG)
             except StoreUnavailable:
                 return
+            self._unlearned.discard(space)
             if flag == PER_TOKEN:
-                self._demoted.add(space)
+                self._keep_apart(space)
             elif flag is None:
                 # The store lost it (a restart, an eviction): that is nobody's word for sharing.
                 if space in self._demoted - self._by_hand:
-                    self._untold.add(space)
-            elif space not in self._by_hand | self._just_heard | self._untold:
+                    await self._tell_again(space)
+            elif space not in self._by_hand | self._untold and not self._was_just_heard(space):
                 self._demoted.discard(space)
-            # Whoever found out may still be about to set the flag, but not for long.
-            self._just_heard.discard(space)
+
+    def _was_just_heard(self, space: str) -> bool:
+        return self._clock.monotonic() < self._heard_until.get(space, -math.inf)
+
+    def _keep_apart(self, space: str) -> None:
+        """Others found it out, and their news was not heard: what was shared since goes now."""
+        if space not in self._demoted:
+            self._invalidator.apply(space, _DROPPED)
+        self._heard_until.pop(space, None)  # the flag is set: from now on it says
+
+    async def _tell_again(self, space: str) -> None:
+        """At once: whoever begins before that learns nothing, and shares."""
+        self._untold.add(space)
+        with contextlib.suppress(StoreUnavailable):
+            await self._tell(space)
 
     async def _tell(self, space: str) -> None:
         await self._store.set_flag(space, FLAG, PER_TOKEN)
         self._untold.discard(space)
 
     async def _poll(self, spaces: tuple[str, ...]) -> None:
+        began = asked_at = self._clock.monotonic()
         while True:
-            await self._clock.sleep(POLL_S)
-            await self._learn(spaces)
+            await self._clock.sleep(SOON_S)
+            now = self._clock.monotonic()
+            if now < began + BEGINNING_S or now >= asked_at + POLL_S:
+                asked_at = now
+                await self._learn(spaces)
+            else:
+                await self._learn(self._unlearned | self._demoted - self._by_hand)
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -29,7 +29,7 @@ from tests.support.redis_server import RedisServer
 ALLOWANCE_S = 0.05
 MARGIN_S = 0.1
 BACK_WITHIN_S = 1.0
-BEHIND = {"store probe", "store, behind", "loads", "budget heartbeat", "reporter"}
+BEHIND = {"store probe", "store, behind", "loads", "budget heartbeat", "reporter", "sharing watch"}
 
 
 @dataclass(slots=True)

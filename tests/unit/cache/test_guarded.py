@@ -29,6 +29,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.up = True
+        self.stamp = 1
         self.calls: list[str] = []
         self.running = 0
         self.most_running = 0
@@ -48,8 +49,9 @@ class Scripted:
             raise StoreUnavailable("down")
 
     async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+        stamp = self.stamp
         await self._call("load")
-        return Loaded(1, (None,) * len(wants))
+        return Loaded(stamp, (None,) * len(wants))
 
     async def save(
         self,
@@ -64,8 +66,9 @@ class Scripted:
         return True
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
+        self.stamp += 1
         await self._call("invalidate")
-        return Invalidated(2, "m", frozenset())
+        return Invalidated(self.stamp, "m", frozenset())
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         await self._call("remember")
@@ -339,3 +342,34 @@ async def test_what_becomes_of_operations_is_heard_and_turns_are_said_once(
         ("turned", True, ""),
     ]
     assert [line["event"] for line in lines] == ["store_away", "store_back"]
+
+
+async def test_pitfall_23_stamps_that_go_back_are_a_store_that_forgot(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    forgotten: list[str] = []
+    store.on_forgotten = forgotten.append
+    await store.invalidate("acme", frozenset({"u:5"}))
+    await store.load("acme", ())
+    inner.stamp -= 1
+    await store.load("beta", ())
+    await fail(store, 1)
+    assert forgotten == ["acme"]
+    await store.load("acme", ())
+    assert forgotten == ["acme"], "said once; whoever hears it sees to it"
+
+
+async def test_an_answer_that_an_invalidation_passes_is_no_sign_of_it(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    forgotten: list[str] = []
+    store.on_forgotten = forgotten.append
+    late, passing = asyncio.Event(), inner.gate
+    inner.gate = late
+    loading = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    inner.gate = passing
+    await store.invalidate("acme", frozenset({"u:5"}))
+    late.set()
+    assert (await loading).stamp == 1
+    assert not forgotten

@@ -45,6 +45,23 @@ async def test_it_drops_here_and_in_the_store_and_waits_for_the_peers(world: Wor
     assert await world.peer.get(LISTING) is None
 
 
+async def test_pitfall_22_a_store_that_forgot_it_shows_nobody_what_is_from_before(
+    world: World,
+) -> None:
+    """As a replica does that becomes the master before it has heard of it."""
+    await keep(world)
+    before = {name: await world.redis.dump(name) for name in await world.redis.keys("*")}
+    await world.mine.invalidator.invalidate(SPACE, USER, "write")
+    await world.redis.flushall()
+    for name, kept in before.items():
+        assert kept is not None
+        await world.redis.restore(name, 0, kept)
+    assert await world.mine.get(LISTING) is None
+    await recovery(world)
+    assert await world.mine.get(LISTING) is None
+    assert await world.peer.get(LISTING) is None
+
+
 async def test_peers_that_hang_are_told(world: World) -> None:
     world.bus.heard = False
     reach = await world.mine.invalidator.invalidate(SPACE, USER, "write")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
 
+from bff.cache.guarded import PROBE_S
 from bff.cache.keys import Scope
+from bff.cache.memory import Held
 from bff.errors import UpstreamDown
 from bff.resources import PROFILES, RELATED
 from bff.session.interpret import Refusal
 from bff.session.reading import Reading
 from bff.session.sharing import (
+    BEGINNING_S,
     DEMOTED_TAG,
     FLAG,
     MAX_COMPARED_AGE_S,
@@ -21,6 +25,7 @@ from bff.session.sharing import (
     PER_TOKEN,
     POLL_S,
     SHARED,
+    SOON_S,
     Sampling,
     Sharing,
 )
@@ -190,10 +195,19 @@ class TestOtherProcesses:
         store = watched.session.process.guarded
         await watched.sharing.demote(SPACE)
         await store.set_flag(SPACE, FLAG, None)
-        for _ in range(2):
-            await watched.session.time.advance(POLL_S)
-            assert watched.demoted
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted
         assert await store.flag(SPACE, FLAG) == PER_TOKEN, "it is told again"
+
+    async def test_pitfall_03_what_the_store_lost_it_is_told_by_whoever_ends(
+        self, watched: Watched
+    ) -> None:
+        await watched.sharing.start([SPACE])
+        store = watched.session.process.guarded
+        await watched.sharing.demote(SPACE)
+        await store.set_flag(SPACE, FLAG, None)
+        await watched.sharing.aclose()
+        assert await store.flag(SPACE, FLAG) == PER_TOKEN
 
     async def test_news_that_the_store_does_not_have_yet_is_believed_for_a_while(
         self, watched: Watched
@@ -218,6 +232,69 @@ class TestOtherProcesses:
             await watched.session.time.advance(POLL_S)
         assert await store.flag(SPACE, FLAG) == "token"
         assert watched.demoted
+
+    async def test_pitfall_03_what_could_not_be_asked_yet_is_not_shared(
+        self, watched: Watched
+    ) -> None:
+        store = watched.session.process.guarded
+        await store.set_flag(SPACE, FLAG, PER_TOKEN)
+        store.keep_away()
+        await watched.sharing.start([SPACE])
+        for token in ("alice", "bob"):
+            await watched.read(token)
+        assert watched.fetches == ["alice", "bob"]
+        await watched.session.time.advance(PROBE_S)
+        await watched.session.time.advance(SOON_S)
+        assert watched.demoted, "the store is back, and was asked at once"
+
+    async def test_a_space_that_nobody_found_out_about_is_shared_once_that_is_known(
+        self, watched: Watched
+    ) -> None:
+        store = watched.session.process.guarded
+        store.keep_away()
+        await watched.sharing.start([SPACE])
+        await watched.session.time.advance(PROBE_S)
+        await watched.session.time.advance(SOON_S)
+        for token in ("alice", "bob"):
+            await watched.read(token)
+        assert watched.fetches == ["alice"]
+        assert await store.flag(SPACE, FLAG) is None, "nobody is told what was only feared"
+
+    async def test_pitfall_03_what_was_shared_goes_when_it_is_learned(
+        self, watched: Watched
+    ) -> None:
+        await watched.sharing.start([SPACE])
+        await watched.read("alice")
+        memory = watched.session.process.memory
+        tags = frozenset({(SPACE, "r:related"), (SPACE, "c:101")})
+        assert memory.put("made of it", Held(b"", 0, math.inf, tags), memory.ticket())
+        await watched.session.process.guarded.set_flag(SPACE, FLAG, PER_TOKEN)
+        await watched.session.time.advance(POLL_S)
+        assert watched.demoted
+        assert memory.peek("made of it") is None
+
+    async def test_once_all_is_known_only_what_is_kept_apart_is_asked_for_often(
+        self, watched: Watched, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store, asked = watched.session.process.guarded, list[str]()
+        flag = store.flag
+
+        async def noted(space: str, name: str) -> str | None:
+            asked.append(space)
+            return await flag(space, name)
+
+        monkeypatch.setattr(store, "flag", noted)
+        await watched.sharing.start([SPACE, "other"])
+        for _ in range(round((BEGINNING_S + POLL_S) / SOON_S)):
+            asked.clear()
+            await watched.session.time.advance(SOON_S)
+        assert asked == [], "the latest time was half a second ago"
+        for _ in range(round(POLL_S / SOON_S)):
+            await watched.session.time.advance(SOON_S)
+        assert asked == [SPACE, "other"]
+        await watched.sharing.demote(SPACE)
+        await watched.session.time.advance(SOON_S)
+        assert asked == [SPACE, "other", SPACE]
 
     async def test_the_configuration_stands_above_all(self, watched: Watched) -> None:
         watched.sharing.set_by_hand([SPACE])
