@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from bff.cache.tiered import Tier
@@ -24,9 +23,9 @@ class Newcomers:
         """Whether most likely nothing is stored of the next one."""
         return self._in_a_row >= IN_A_ROW
 
-    def tell(self, readings: Sequence[Reading]) -> None:
+    def tell(self, profiles: Reading) -> None:
         """What was read of one of them. What another request here brought says nothing."""
-        if any(reading.tier is Tier.L2 for reading in readings):
-            self._in_a_row = 0
-        elif any(reading.outcome is Outcome.MISS for reading in readings):
+        if profiles.outcome is Outcome.MISS:
             self._in_a_row += 1
+        elif profiles.tier is Tier.L2:
+            self._in_a_row = 0
