@@ -99,9 +99,18 @@ class GuardedStore:
         """Waited for as outside of any request, unless this one has nothing left at all."""
         allowance = patience.current()
         if allowance is None or allowance.left_s() <= 0:
-            return await self._invalidated(space, tags)
+            return await self._tell("invalidate", lambda: self.deliver(space, tags))
         with allowance.counted(), patience.unlimited():
-            return await self._invalidated(space, tags)
+            return await self._tell("invalidate", lambda: self.deliver(space, tags))
+
+    async def deliver(self, space: str, tags: frozenset[str]) -> Invalidated:
+        """As `invalidate`, also while the store is away; what it fails with counts as nothing."""
+        known = self._latest.get(space, 0)
+        done = await self.inner.invalidate(space, tags)
+        if done.before < known:  # the last sign of it: from now on its stamps are past that
+            self._forgotten(space, known)
+        self._latest[space] = max(done.stamp, self._latest.get(space, 0))
+        return done
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         return await self._ask("remember", lambda: self.inner.remember(space, name, ttl_s))
@@ -161,11 +170,6 @@ class GuardedStore:
             del self._latest[space]
             log.warning("store_forgot", space=space)
             self.on_forgotten(space)
-
-    async def _invalidated(self, space: str, tags: frozenset[str]) -> Invalidated:
-        done = await self._tell("invalidate", lambda: self.inner.invalidate(space, tags))
-        self._latest[space] = max(done.stamp, self._latest.get(space, 0))
-        return done
 
     async def _ask(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
         """For calls that are good for nothing without their answer."""

@@ -109,7 +109,7 @@ class Invalidator:
         return reach
 
     async def deliver_pending(self) -> None:
-        """Deliver what was kept, through the unguarded store; raises StoreUnavailable.
+        """Deliver what was kept, though the store is away; raises StoreUnavailable.
 
         Many at a time: those that come meanwhile are delivered too, before the store is used.
         """
@@ -119,7 +119,7 @@ class Invalidator:
                 del self._pending[each]
             try:
                 for space, tags in _by_space(batch).items():
-                    await self._store.inner.invalidate(space, tags)
+                    await self._store.deliver(space, tags)
             except BaseException:
                 self._pending |= dict.fromkeys(batch)
                 raise

@@ -127,9 +127,10 @@ class RemoteStore:
         keys = [base + "clock", self.registry(space)]
         args: list[str | bytes | int] = [base, FENCE_MS, self.bus_channel(space), message]
         args += [LIVE_MS, PROOF_FIELD, *sorted(tags)]
-        stamp, *live = cast("list[bytes]", await self._answer(self._invalidate(keys, args)))
+        answer = cast("list[bytes]", await self._answer(self._invalidate(keys, args)))
+        stamp, before, *live = answer
         peers = frozenset(name.decode("ascii", "replace") for name in live) - {self.process}
-        return Invalidated(int(stamp), message_id, peers)
+        return Invalidated(int(stamp), int(before), message_id, peers)
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         key = f"{self.keyspace.base(space)}once:{escape(name)}"

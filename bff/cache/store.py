@@ -63,9 +63,13 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Invalidated:
-    """`peers`: processes that may hold copies and will acknowledge `message_id`."""
+    """`peers`: processes that may hold copies and will acknowledge `message_id`.
+
+    `before`: the stamp that a load would have been given just before it.
+    """
 
     stamp: int
+    before: int
     message_id: str
     peers: frozenset[str]
 

@@ -213,8 +213,8 @@ class TieredCache:
         `release`: of the flight that brought them, which has come with them if EVERYWHERE.
         `under_way`: called before the shared store is asked, where they can be had here meanwhile.
         """
-        drops = [fill.dropped_by() for fill in fills]
-        if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
+        drops, overtaken = [fill.dropped_by() for fill in fills], self.memory.overtaken
+        if any(overtaken(tags, ticket.memory) for tags in drops):
             return Kept.NOWHERE
         put = [
             self.memory.put(fill.want.key, self._held(fill, tags), ticket.memory)
@@ -227,6 +227,8 @@ class TieredCache:
         if behind:
             under_way()
             await quiet()
+            if any(overtaken(tags, ticket.memory) for tags in drops):
+                return Kept.NOWHERE  # which the shared store may have yet to hear of
         with patience.unlimited() if behind else contextlib.nullcontext():
             shared = await self._shared(ticket.stamp, fills, keep_s, release)
         copies = any(self.memory.keeps(fill.want.key, fill.value) for fill in fills)
@@ -235,7 +237,7 @@ class TieredCache:
             # it arrived, they had gone with it, and what is there instead would be from after it.
             container = fills[0].want.address.container
             self.memory.drop(container.space, (container.label,))
-        if any(self.memory.overtaken(tags, ticket.memory) for tags in drops):
+        if any(overtaken(tags, ticket.memory) for tags in drops):
             return Kept.NOWHERE
         return kept if shared is Kept.HERE else shared
 

@@ -1,7 +1,7 @@
 -- Drop by tag, for stored values and for fetches under way, and tell every process.
 -- KEYS: 1 clock of the space, 2 registry of processes. ARGV: 1 base of names, 2 fence ttl in ms,
 -- 3 channel, 4 message, 5 oldest heartbeat of a live process (ms before now), 6 proof field,
--- then tags. Returns {stamp, live process, ...}.
+-- then tags. Returns {stamp, what load.lua would have returned before, live process, ...}.
 local MOST = 8192  -- generations of a space: less than a megabyte
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -9,6 +9,7 @@ local now_ms = math.floor(now / 1000)
 local last, bumped, told, floor =
   unpack(redis.call('HMGET', KEYS[1], 'last', 'bumped', 'told', 'floor'))
 last, bumped, floor = tonumber(last), tonumber(bumped), tonumber(floor)
+local before = string.format('%.0f', (last or now) + 1)
 if last and now <= last then now = last + 1 end
 local stamp = string.format('%.0f', now)
 local fence_ms = tonumber(ARGV[2])
@@ -69,7 +70,7 @@ if redis.call('HLEN', KEYS[1]) > MOST then
 end
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 
-local out = { stamp }
+local out = { stamp, before }
 local live = redis.call('ZRANGEBYSCORE', KEYS[2], now_ms - tonumber(ARGV[5]), '+inf')
 for _, process in ipairs(live) do out[#out + 1] = process end
 return out

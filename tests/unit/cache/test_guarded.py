@@ -68,7 +68,7 @@ class Scripted:
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         self.stamp += 1
         await self._call("invalidate")
-        return Invalidated(self.stamp, "m", frozenset())
+        return Invalidated(self.stamp, self.stamp - 1, "m", frozenset())
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         await self._call("remember")

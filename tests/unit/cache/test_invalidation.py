@@ -45,10 +45,8 @@ async def test_it_drops_here_and_in_the_store_and_waits_for_the_peers(world: Wor
     assert await world.peer.get(LISTING) is None
 
 
-async def test_pitfall_22_a_store_that_forgot_it_shows_nobody_what_is_from_before(
-    world: World,
-) -> None:
-    """As a replica does that becomes the master before it has heard of it."""
+async def forget(world: World) -> None:
+    """As a replica does that becomes the master before it has heard of the latest invalidation."""
     await keep(world)
     before = {name: await world.redis.dump(name) for name in await world.redis.keys("*")}
     await world.mine.invalidator.invalidate(SPACE, USER, "write")
@@ -56,7 +54,34 @@ async def test_pitfall_22_a_store_that_forgot_it_shows_nobody_what_is_from_befor
     for name, kept in before.items():
         assert kept is not None
         await world.redis.restore(name, 0, kept)
+
+
+async def test_pitfall_22_a_store_that_forgot_it_shows_nobody_what_is_from_before(
+    world: World,
+) -> None:
+    await forget(world)
     assert await world.mine.get(LISTING) is None
+    await recovery(world)
+    assert await world.mine.get(LISTING) is None
+    assert await world.peer.get(LISTING) is None
+
+
+async def test_pitfall_22_what_is_dropped_next_does_not_hide_that_the_store_forgot(
+    world: World,
+) -> None:
+    await forget(world)
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"k:invented"}), "token_refused")
+    assert await world.mine.get(LISTING) is None
+    await recovery(world)
+    assert await world.mine.get(LISTING) is None
+    assert await world.peer.get(LISTING) is None
+
+
+async def test_pitfall_22_nor_does_what_was_pending_while_the_store_was_away(world: World) -> None:
+    await forget(world)
+    world.store.fail_all()
+    await world.mine.invalidator.invalidate(SPACE, frozenset({"u:6"}), "write")
+    world.store.failing.clear()
     await recovery(world)
     assert await world.mine.get(LISTING) is None
     assert await world.peer.get(LISTING) is None

@@ -103,6 +103,20 @@ async def test_pitfall_14_what_the_store_refuses_goes_with_all_that_was_made_of_
     assert memory.peek(profiles(OTHER).key) is not None
 
 
+async def test_pitfall_02_what_is_refused_before_it_is_stored_is_not_stored(world: World) -> None:
+    """Whether or not the store took the refusal, which may be delivered to it much later."""
+    cache, want = world.mine.cache, profiles(TOKEN)
+    ticket, told = await cache.begin(SPACE), asyncio.Event()
+    fills = [Fill(want, LIST, LIST.tags)]
+    keeping = asyncio.create_task(cache.keep(ticket, fills, 60, under_way=told.set))
+    await told.wait()
+    world.store.refusing = {"invalidate"}
+    label = want.address.container.label
+    await world.mine.invalidator.invalidate(SPACE, frozenset({label}), "token_refused")
+    assert await keeping is Kept.NOWHERE
+    assert await found(world.mine, want) is None
+
+
 @pytest.mark.parametrize("how", ["no room", "room for the proof", "not trusted", "no time"])
 async def test_what_cannot_be_had_here_is_not_under_way_before_it_is_stored(
     how: str, world: World
