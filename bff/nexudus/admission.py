@@ -167,7 +167,7 @@ class Attempt:
     async def renewed(self) -> None:
         """Returns when it is its turn again. Raises as `Admission.call`."""
         while not self.is_due:
-            self.gone()
+            self._grant.returned(self._admission.clock.monotonic())
             self._use(await self._admission.spend(self._gate, self._intent))
 
     def gone(self) -> None:

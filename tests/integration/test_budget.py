@@ -25,7 +25,7 @@ from bff.errors import Overloaded
 from bff.limits import Limit
 from bff.nexudus.budget.config import BudgetConfig
 from bff.nexudus.budget.contract import Grant, Priority
-from bff.nexudus.budget.ledger import Account, Asking, Heard, Ledger, Report, Told, TooLate
+from bff.nexudus.budget.ledger import Account, Asking, Fate, Heard, Ledger, Report, Told, TooLate
 from bff.nexudus.budget.windows import HOLD_S, Shares, Tally, Window
 from bff.settings_values import EMBEDDED_URL
 from tests.support.budget_fleet import KEYSPACE, SPACE, Member, fleet
@@ -455,7 +455,7 @@ async def test_an_accepted_token_takes_its_call_out_of_the_strangers_part_once(d
     epoch, now = first.epoch, time.monotonic()
     reports = [Report(epoch, round((each.now_s + HOLD_S) * 1000), False, now) for each in (first,)]
     assert not (await stranger(epoch=epoch, reports=tuple(reports))).granted  # it was sent only
-    accepted = tuple(replace(report, accepted=True) for report in reports)
+    accepted = tuple(replace(report, fate=Fate.ACCEPTED) for report in reports)
     another = tuple(replace(report, epoch="another") for report in accepted)
     assert not (await stranger(epoch="another", reports=another)).granted
     there = await stranger(epoch=epoch, reports=accepted)
@@ -463,6 +463,32 @@ async def test_an_accepted_token_takes_its_call_out_of_the_strangers_part_once(d
     assert not (await stranger()).granted
     await asyncio.sleep(2.05)
     assert (await stranger()).wait_s > 50  # nothing is on its way any more
+
+
+async def test_a_call_that_was_not_sent_gives_its_place_back(door: Door) -> None:
+    ask = partial(door.ask, "p0", call=True, window=Window(Limit(2, 60.0)))
+    first, second, third = [await ask() for _ in range(3)]
+    assert (first.granted, second.granted, third.granted) == (True, True, False)
+    held_ms, now = round((second.now_s + HOLD_S) * 1000), time.monotonic()
+    back = Report(first.epoch, held_ms, False, now, Fate.RETURNED)
+    another = replace(back, epoch="another")
+    assert not (await ask(epoch="another", reports=(another,))).granted
+    unknown = replace(back, held_ms=held_ms - 30_000)
+    assert not (await ask(epoch=first.epoch, reports=(unknown,))).granted
+    there = await ask(epoch=first.epoch, reports=(back,))
+    assert (there.granted, there.usage) == (True, ((2, 3),))
+    assert not (await ask()).granted
+
+
+async def test_a_write_that_was_not_sent_gives_back_its_place_among_writes_too(door: Door) -> None:
+    window = Window(Limit(1, 60.0), writes_only=True)
+    write = partial(door.ask, "p0", call=True, write=True, window=window)
+    first = await write()
+    held_ms, now = round((first.now_s + HOLD_S) * 1000), time.monotonic()
+    back = Report(first.epoch, held_ms, False, now, Fate.RETURNED)
+    assert not (await write(epoch=first.epoch, reports=(back,))).granted  # no write, it says
+    back = replace(back, write=True)
+    assert (await write(epoch=first.epoch, reports=(back,))).granted
 
 
 async def test_one_that_left_is_on_no_list(door: Door) -> None:

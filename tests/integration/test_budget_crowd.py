@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import httpcore
 import httpx
 
 from bff.app import Seams, build
 from bff.clock import SystemClock
-from bff.nexudus.client import open_pools
+from bff.nexudus.budget.windows import SENDS_WITHIN_S
+from bff.nexudus.client import TwoPools, open_pools
+from bff.nexudus.connections import Connections
+from bff.nexudus.exchange import Transport
+from bff.nexudus.network import Network
 from bff.resources import RELATED
 from bff.sandbox.app import Sandbox, create_app, sandbox_of
 from bff.sandbox.options import SandboxOptions
@@ -48,7 +54,12 @@ class House:
 
 
 @asynccontextmanager
-async def house(redis_url: str, asked: tuple[Limit, ...], **settings: str) -> AsyncIterator[House]:
+async def house(
+    redis_url: str,
+    asked: tuple[Limit, ...],
+    settings: Mapping[str, str],
+    pools: Callable[[], Transport] = open_pools,
+) -> AsyncIterator[House]:
     """Settings differ from those of other tests."""
     sandbox_app = create_app(
         SandboxOptions(space="alpha", members=SESSIONS, limits=asked, latency_ms=(40, 40))
@@ -67,7 +78,7 @@ async def house(redis_url: str, asked: tuple[Limit, ...], **settings: str) -> As
         }
         gateways = []
         for _ in range(2):
-            app = build(load(environ), Seams(transport=open_pools(), clock=SystemClock()))
+            app = build(load(environ), Seams(transport=pools(), clock=SystemClock()))
             origin = await stack.enter_async_context(serving(app))
             gateways.append(await stack.enter_async_context(client(origin)))
         yield House(sandbox_of(sandbox_app), tuple(gateways))
@@ -76,7 +87,7 @@ async def house(redis_url: str, asked: tuple[Limit, ...], **settings: str) -> As
 async def test_a_crowd_is_served_session_by_session_and_nothing_is_refused(redis_url: str) -> None:
     # Nobody knows their tokens before Nexudus does: far more than the part of such tokens is used.
     kept = {"BFF_BUDGET_CALLS": KEPT, "BFF_BUDGET_STRANGER_SHARE": "0.1"}
-    async with house(redis_url, ASKED, **kept) as there:
+    async with house(redis_url, ASKED, kept) as there:
         begun = enumerate(there.tokens(SESSIONS))
         async with stood_still(0.01) as late:
             answers = await asyncio.gather(*(there.get(n, BOOTSTRAP, token) for n, token in begun))
@@ -89,6 +100,38 @@ async def test_a_crowd_is_served_session_by_session_and_nothing_is_refused(redis
         assert took[len(took) // 2] < 0.7 * took[-1]
 
 
+class Slow(Network):
+    """To connect takes longer than a grant lasts."""
+
+    async def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore.AsyncNetworkStream:
+        await asyncio.sleep(1.2 * SENDS_WITHIN_S)
+        return await super().connect_tcp(*args, **kwargs)
+
+
+def slow_pools() -> TwoPools:
+    """Connections that take long to make, for each gateway a call for each of them."""
+
+    def opened(origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        return httpcore.AsyncHTTPConnection(origin, network_backend=Slow())
+
+    cached, streamed = (Connections(opened, most=8, keepalive_s=20.0) for _ in range(2))
+    return TwoPools(cached=cached, streamed=streamed, connections=8)
+
+
+async def test_a_call_that_missed_its_turn_while_it_connected_is_paid_for_once(
+    redis_url: str,
+) -> None:
+    sessions = 4
+    kept = {"BFF_BUDGET_CALLS": f"1/30ms,{2 * sessions}/m"}
+    asked = (Limit(2 * sessions, 60.0),)
+    async with house(redis_url, asked, kept, slow_pools) as there:
+        begun = enumerate(there.tokens(sessions))
+        answers = await asyncio.gather(*(there.get(n, BOOTSTRAP, token) for n, token in begun))
+        assert [answer.status_code for answer in answers] == [200] * sessions
+        assert there.sandbox.throttle.refused == 0
+        assert (await there.get(0, BOOTSTRAP, there.tokens(5)[0])).status_code == 503
+
+
 async def test_a_flood_of_invented_tokens_leaves_the_rest_to_those_that_nexudus_knows(
     redis_url: str,
 ) -> None:
@@ -97,7 +140,7 @@ async def test_a_flood_of_invented_tokens_leaves_the_rest_to_those_that_nexudus_
         "BFF_BUDGET_STRANGER_SHARE": "0.25",
         "BFF_DEADLINE_S": "15",
     }
-    async with house(redis_url, (Limit(20, 60.0),), **kept) as there:
+    async with house(redis_url, (Limit(20, 60.0),), kept) as there:
         known = there.tokens(2)
         for number, token in enumerate(known):
             assert (await there.get(number, BOOTSTRAP, token)).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bff.errors import Overloaded
@@ -21,7 +22,8 @@ from bff.spaces import Space
 class Unlimited:
     """A budget that never runs out, unless a test says so. `spent`: space, priority, is a write.
 
-    `untils`: until when the next grants last; those given are in `grants`.
+    `untils`: until when the next grants last; those given are in `grants`, those that come back
+    are told of to `on_returned`.
     While `open` is cleared every call waits; `shed` refuses them; pauses are only noted.
     """
 
@@ -34,6 +36,7 @@ class Unlimited:
     pauses: list[tuple[str, float]] = field(default_factory=list)
     untils: list[float] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
+    on_returned: Callable[[float], None] | None = None
     blamed: list[Grant] = field(default_factory=list)
     paused_s: float = 0.0
 
@@ -51,6 +54,7 @@ class Unlimited:
             self.waiting -= 1
         self.spent.append((space, urgency.priority, write))
         self.grants.append(Grant(self.untils.pop(0) if self.untils else math.inf, write))
+        self.grants[-1].on_returned = self.on_returned
         return self.grants[-1]
 
     async def throttled(self, space: str, retry_after_s: float, grant: Grant) -> None:

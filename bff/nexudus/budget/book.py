@@ -134,11 +134,11 @@ class Book:
         self._unsaid = False
         return told
 
-    def untell(self, told: Told) -> None:
-        """If it was heard all the same it counts twice: too much, never too little."""
+    def untell(self, told: Told, *, unheard: bool) -> None:
+        """If it was heard all the same (unless `unheard`) it counts twice: never too little."""
         self._tallies.untell([account.granted for account in told.accounts])
         self._unsaid = self._unsaid or told.factor < 1 or told.stretch > 1 or told.paused_s > 0
-        self._reports.put_back(told.reports)
+        self._reports.put_back(told.reports, unheard=unheard)
 
     def hear(self, heard: Heard, told: Told, sent_at: float, now: float) -> None:
         """Take over what the ledger answered to `told`."""

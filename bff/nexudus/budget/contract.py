@@ -72,6 +72,7 @@ class Grant:
     gap_s: float = 0.0
     on_sent: Callable[[float], None] = lambda _now: None
     on_accepted: Callable[[float], None] = lambda _now: None
+    on_returned: Callable[[float], None] | None = None
     sent_at: float | None = None
     priority: Priority = Priority.BACKGROUND
 
@@ -84,6 +85,14 @@ class Grant:
         if self.sent_at is None:
             self.sent_at = now
             self.on_sent(now)
+
+    def returned(self, now: float) -> None:
+        """The call has not been sent and, by this grant, never will be: where that can be told, it
+        counts no more, else as sent now. May be repeated; never raises."""
+        if self.sent_at is None:
+            self.accepted(now)  # nobody's is no stranger's
+            self.sent_at = now
+            (self.on_returned or self.on_sent)(now)
 
     def accepted(self, now: float) -> None:
         """Nexudus knows the call's token: it is no stranger's. May be repeated; never raises."""

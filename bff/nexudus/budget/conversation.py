@@ -56,7 +56,7 @@ class Conversation:
         try:
             heard = await self._ledger.ask(self._space, asking, told, sent_at, leaving=leaving)
         except BaseException as error:
-            self._book.untell(told)
+            self._book.untell(told, unheard=isinstance(error, TooLate))
             if isinstance(error, TooLate):
                 self._book.late(error.now_s, sent_at, self._clock.monotonic())
             raise

@@ -11,8 +11,8 @@
 -- nobody waits for the answer, 15 HOLD, 16 number of windows, 17 of reports, 18 to 21 the share of
 -- each priority (thousandths), 22 strangers' own part; then for each window its name, whether it is of writes, ms of a bucket
 -- (0: spacing), of the window, of its margin, calls, and how many it had counted of the epoch that it
--- knows; then reports: (time until which the grant was held, 1 if it writes and 2 more if its token was
--- accepted rather than the call sent, ms since then) in threes; then (window, 1 if a seed, ms ago, calls) in fours.
+-- knows; then reports: (time until which the grant was held, 1 if it writes and, if the call was not
+-- sent, 2 more for a token that was accepted or 4 more for a place given back, ms since then) in threes; then (window, 1 if a seed, ms ago, calls) in fours.
 -- Returns {0 wait | 1 granted | 2 use your share, ms to wait, who does (+1: only writes, +2: only
 -- those of no greater share, +4: only strangers), ms of pause (negative: since its end), factor, stretch, ms until settled,
 -- ms since the grant before, epoch, now, (used, ever counted) of each window, processes...}; only
@@ -152,13 +152,20 @@ local function was_accepted(w, held)
   if others then w.theirs, w.strangers = others, w.strangers - 1 end
 end
 
+local function was_returned(w, held)
+  local others = minus_one(w.entries, bucket_end(w, held))
+  if others then w.entries, w.used = others, w.used - 1 end
+end
+
 -- Only calls that are still in their window, and of this epoch's grants, can have been sent earlier.
 local at = FIRST + count * FIELDS
 for first = at, at + (reports - 1) * 3, 3 do
   local held, what, ago = tonumber(ARGV[first]), tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2])
   for _, w in ipairs(windows) do
     if ARGV[9] == epoch and (what % 2 == 1 or not w.writes) then
-      if what >= 2 then was_accepted(w, held) else was_sent(w, held, ago) end
+      if what >= 4 then was_returned(w, held)
+      elseif what >= 2 then was_accepted(w, held)
+      else was_sent(w, held, ago) end
     end
   end
 end

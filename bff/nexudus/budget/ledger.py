@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,18 +38,25 @@ class Asking:
     waiting: tuple[int, ...]
 
 
+class Fate(enum.IntEnum):
+    """What became of a call that was granted."""
+
+    SENT = 0
+    ACCEPTED = 1
+    """Nexudus knows its token."""
+    RETURNED = 2
+    """It was not sent in time: the place is free."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """That a call was sent at `at` (monotonic), or, where it is `accepted`, its token was.
-
-    `held_ms`: what the ledger knows it by.
-    """
+    """What became of a call at `at` (monotonic). `held_ms`: what the ledger knows it by."""
 
     epoch: str
     held_ms: int
     write: bool
     at: float
-    accepted: bool = False
+    fate: Fate = Fate.SENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Ledger:
         arguments += self._windows(told)
         for report in told.reports:
             ago = max(0, math.floor((now - report.at) * 1000))
-            arguments += [report.held_ms, report.write + 2 * report.accepted, ago]
+            arguments += [report.held_ms, report.write + 2 * report.fate, ago]
         arguments += entries(told.accounts, now)
         answer = await self._run(space, self._script, NAMES, arguments)
         try:

@@ -1,11 +1,11 @@
-"""What is yet to be told of single calls: when each was sent, and whether its token is known."""
+"""What is yet to be told of single calls: when each was sent, if at all; if its token is known."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from bff.nexudus.budget.contract import Grant, Priority
-from bff.nexudus.budget.ledger import Heard, Report
+from bff.nexudus.budget.ledger import Fate, Heard, Report
 from bff.nexudus.budget.strangers import Strangers
 from bff.nexudus.budget.windows import HOLD_S, SENDS_WITHIN_S
 
@@ -22,7 +22,7 @@ class Reports:
     @property
     def make_room(self) -> bool:
         """Whether somebody may wait for one of them: a sent call is reported at once anyhow."""
-        return any(report.accepted for report in self._due)
+        return any(report.fate is not Fate.SENT for report in self._due)
 
     def granted(self, heard: Heard, write: bool, priority: Priority, strangers: Strangers) -> Grant:
         """What the ledger gave: what becomes of it will be told."""
@@ -33,12 +33,16 @@ class Reports:
         def sent(now: float) -> None:
             self.add(Report(epoch, held_ms, write, now))
 
+        def returned(now: float) -> None:
+            self.add(Report(epoch, held_ms, write, now, Fate.RETURNED))
+
         grant = Grant(heard.asked_at + SENDS_WITHIN_S, write, heard.gap_s, sent)
+        grant.on_returned = returned
         if priority is Priority.STRANGER:
 
             def accepted(now: float) -> None:
                 strangers.accepted(write, until)
-                self.add(Report(epoch, held_ms, write, now, accepted=True))
+                self.add(Report(epoch, held_ms, write, now, Fate.ACCEPTED))
 
             grant.on_accepted = accepted
         return grant
@@ -52,6 +56,7 @@ class Reports:
         due, self._due = self._due, ()
         return tuple(report for report in due if report.epoch == epoch)
 
-    def put_back(self, reports: tuple[Report, ...]) -> None:
-        """Those taken last were not heard."""
-        self._due = (*reports, *self._due)[-MOST:]
+    def put_back(self, reports: tuple[Report, ...], *, unheard: bool) -> None:
+        """Those taken last were not heard, or may not have been: no place is given back twice."""
+        again = (each for each in reports if unheard or each.fate is not Fate.RETURNED)
+        self._due = (*again, *self._due)[-MOST:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +18,7 @@ from bff.nexudus.budget.contract import Grant, Priority, Standing, Urgency
 from bff.nexudus.budget.conversation import Conversation
 from bff.nexudus.budget.ledger import Asking, Heard, Ledger
 from bff.nexudus.budget.refusals import CLOSED, PAUSED, SPENT, overloaded
-from bff.nexudus.budget.standing import spendings
+from bff.nexudus.budget.standing import is_short, spendings
 from bff.nexudus.budget.verdict import BELIEVED_S, Denials, Verdict
 from bff.nexudus.budget.waiting import KINDS, Caller, Waiting, nap, not_for, passed_by
 
@@ -31,8 +32,6 @@ BUSY_S: Final = 1.0
 IDLE_S: Final = 5.0
 """Between two heartbeats where nothing was spent for `BUSY_FOR_S`; the ledger forgets after 12."""
 BUSY_FOR_S: Final = 60.0
-SHORT: Final = 0.2
-"""Less than this part of a window left is short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +103,7 @@ class SpaceBudget:
 
     def is_short(self) -> bool:
         """Paused, or a window with less than a fifth left of what is allowed at the moment."""
-        now = self._clock.monotonic()
-        factor = self.book.strictness.factor_at(now)
-        if self.book.paused_s(now):
-            return True
-        return any(
-            not window.spaced and used > (1 - SHORT) * window.allows(factor=factor)
-            for window, used in zip(self.book.windows, self.book.used(now), strict=True)
-        )
+        return is_short(self.book, self._clock.monotonic())
 
     def standing(self) -> Standing:
         """As this process knows it."""
@@ -186,7 +178,7 @@ class SpaceBudget:
         return self._waiting.next(self._denials.passed_over(now), in_turn=not self.book.shared)
 
     def _give(self, grant: Grant) -> None:
-        """To whoever is next now and can use it; without takers, lost."""
+        """To whoever is next now and can use it; without takers, back."""
         now = self._clock.monotonic()
         passing = not_for(grant) | self._denials.passed_over(now)
         # A member's goes past the shares of those whose turn it may be by now.
@@ -196,31 +188,36 @@ class SpaceBudget:
             if caller.waits:
                 caller.turn.set_result(grant)
                 return
-        grant.sent(now)
+        grant.returned(now)
 
     def _granted(self, grant: Grant) -> None:
         """From here on the agent hears when it is sent, and others do at once if there are any."""
-        tell, make_room = grant.on_sent, grant.on_accepted
+        make_room = grant.on_accepted
 
         def accepted(now: float) -> None:
             make_room(now)
             if self._denials.make_room():
                 self._changed.set()
 
-        def sent(now: float) -> None:
-            tell(now)
+        grant.on_sent = self._then_telling(grant.on_sent)
+        if grant.on_returned is not None:
+            grant.on_returned = self._then_telling(grant.on_returned)
+        if grant.priority is Priority.STRANGER:
+            grant.on_accepted = accepted
+        self._given = grant
+        self._spent_at = self._clock.monotonic()
+        self._give(grant)
+
+    def _then_telling(self, noted: Callable[[float], None]) -> Callable[[float], None]:
+        def told(now: float) -> None:
+            noted(now)
             self._changed.set()
             if self.book.spaced and self.book.shared and self.book.processes > 1:
                 self._report_due = True
                 if not self._closed:
                     self._serves()
 
-        grant.on_sent = sent
-        if grant.priority is Priority.STRANGER:
-            grant.on_accepted = accepted
-        self._given = grant
-        self._spent_at = self._clock.monotonic()
-        self._give(grant)
+        return told
 
     def _refuse(self, caller: Caller, error: Exception) -> None:
         self._waiting.leave(caller)

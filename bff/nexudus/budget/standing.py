@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bff.nexudus.budget.book import Book
 from bff.nexudus.budget.contract import Priority, Spending
+
+SHORT: Final = 0.2
+"""Less than this part of a window left is short."""
 
 
 def spendings(book: Book, now: float) -> tuple[Spending, ...]:
     """One for each window. `now`: monotonic seconds."""
     return tuple(_spending(book, index, used, now) for index, used in enumerate(book.used(now)))
+
+
+def is_short(book: Book, now: float) -> bool:
+    """Paused, or a window with less than a fifth left of what is allowed at the moment."""
+    if book.paused_s(now):
+        return True
+    factor = book.strictness.factor_at(now)
+    return any(
+        not window.spaced and used > (1 - SHORT) * window.allows(factor=factor)
+        for window, used in zip(book.windows, book.used(now), strict=True)
+    )
 
 
 def _spending(book: Book, index: int, used: int, now: float) -> Spending:

@@ -458,6 +458,8 @@ async def test_a_call_whose_turn_is_over_gets_another_and_both_are_accounted_for
 ) -> None:
     now = world.time.now
     world.budget.untils = [now + 0.25, now + 0.3, now + 9]
+    back: list[float] = []
+    world.budget.on_returned = back.append
     async with world.admission.call(world.intent()) as attempt:
         due = [attempt.is_due]
         await attempt.renewed()
@@ -470,6 +472,7 @@ async def test_a_call_whose_turn_is_over_gets_another_and_both_are_accounted_for
         world.time.now += 1
         await attempt.answered(409, AFTER_3)
     assert [grant.sent_at for grant in world.budget.grants] == [now + 0.5] * 3
+    assert back == [now + 0.5] * 2
     assert world.budget.blamed == [world.budget.grants[-1]]
     assert world.budget.spent == [("alpha", Priority.BACKGROUND, False)] * 3
 

@@ -13,7 +13,7 @@ from bff.limits import Limit
 from bff.nexudus.budget.book import QUIET_S, Book
 from bff.nexudus.budget.config import UNHEARD_PROCESSES
 from bff.nexudus.budget.contract import Grant, Priority
-from bff.nexudus.budget.ledger import Report
+from bff.nexudus.budget.ledger import Fate, Report
 from bff.nexudus.budget.peers import OPENING_S, Peers
 from bff.nexudus.budget.strangers import AGAIN_S, ANSWERED_S
 from bff.nexudus.budget.strictness import Refusal
@@ -303,17 +303,52 @@ def test_that_a_strangers_token_was_accepted_is_told_once_and_without_being_aske
         grant.accepted(NOW + 0.3)
     assert news(mine)
     told = mine.tell(NOW + 0.5)
-    accepted = Report("e1", 5_000_300, False, NOW + 0.2, accepted=True)
-    assert [report.accepted for report in told.reports] == [False, False, True]
+    accepted = Report("e1", 5_000_300, False, NOW + 0.2, fate=Fate.ACCEPTED)
+    assert [each.fate for each in told.reports] == [Fate.SENT, Fate.SENT, Fate.ACCEPTED]
     assert told.reports[-1] == accepted
     assert not news(mine)
-    mine.untell(told)
+    mine.untell(told, unheard=False)
     assert mine.tell(NOW + 0.6).reports == told.reports
     mine.lose(NOW + 1.0)
     assert [mine.decide(Priority.STRANGER, False, NOW + 1.0, NOW).granted for _ in range(8)] == [
         *[True] * 7,
         False,
     ]
+
+
+def test_a_call_that_was_not_sent_is_told_once_even_where_nobody_may_have_heard_it() -> None:
+    mine = book(MINUTE)
+    told_of(mine, 0)
+    heard = answer(usage=[(1, 1)], now_s=5_000.0, asked_at=NOW)
+    member, stranger = (
+        mine.granted(heard, False, each) for each in (Priority.INTERACTIVE, Priority.STRANGER)
+    )
+    for grant in (member, stranger):
+        grant.returned(NOW + 0.3)
+        grant.returned(NOW + 0.4)
+        grant.sent(NOW + 0.4)
+        grant.accepted(NOW + 0.5)
+    assert news(mine)
+    told = mine.tell(NOW + 0.6)
+    assert [each.fate for each in told.reports] == [Fate.RETURNED, Fate.ACCEPTED, Fate.RETURNED]
+    back = Report("e1", 5_000_300, False, NOW + 0.3, fate=Fate.RETURNED)
+    assert told.reports[0] == told.reports[2] == back
+    assert mine.strangers.used(0, NOW + 0.6) == 0
+    assert not news(mine)
+    mine.untell(told, unheard=True)
+    told = mine.tell(NOW + 0.7)
+    assert [each.fate for each in told.reports] == [Fate.RETURNED, Fate.ACCEPTED, Fate.RETURNED]
+    mine.untell(told, unheard=False)
+    assert [each.fate for each in mine.tell(NOW + 0.8).reports] == [Fate.ACCEPTED]
+
+
+def test_a_call_of_ones_own_share_that_was_not_sent_counts_as_if_it_were() -> None:
+    mine = book(MINUTE)
+    mine.lose(NOW)
+    verdict = mine.decide(Priority.STRANGER, False, NOW, NOW)
+    verdict.grant.returned(NOW + 0.3)
+    assert mine.used(NOW + 0.3) == [1]
+    assert mine.strangers.used(0, NOW + 0.3) == 0
 
 
 def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> None:
@@ -327,7 +362,7 @@ def test_what_it_granted_alone_is_told_once_and_again_only_if_that_failed() -> N
     assert first.accounts[0].granted.used == 2
     assert not news(mine)
     grants(mine, NOW, most=1)
-    mine.untell(first)
+    mine.untell(first, unheard=False)
     assert mine.tell(NOW + 1).accounts[0].granted.used == 3
     assert mine.tell(NOW + 1).accounts[0].granted.used == 0
 
@@ -497,9 +532,9 @@ def test_that_a_call_was_sent_is_told_once_and_again_only_if_that_failed() -> No
     [report] = told.reports
     assert (report.held_ms, report.write, report.at) == (5_000_300, True, NOW + 0.02)
     assert mine.tell(NOW + 0.3).reports == ()
-    mine.untell(told)
+    mine.untell(told, unheard=False)
     assert mine.tell(NOW + 0.4).reports == (report,)
-    mine.untell(told)
+    mine.untell(told, unheard=False)
     mine.hear(answer(usage=[(0, 0)], epoch="e2", names=PEERS), mine.tell(NOW + 0.5), NOW, NOW + 0.5)
     assert mine.tell(NOW + 0.6).epoch == "e1"
 

@@ -10,7 +10,7 @@ import pytest
 from bff.errors import StoreUnavailable
 from bff.limits import Limit
 from bff.nexudus.budget.contract import Priority
-from bff.nexudus.budget.ledger import Account, Asking, Ledger, Report, Told, TooLate, name
+from bff.nexudus.budget.ledger import Account, Asking, Fate, Ledger, Report, Told, TooLate, name
 from bff.nexudus.budget.windows import Shares, Tally, Window
 from tests.support.budget_ledger import ScriptedLedger, raw
 
@@ -39,15 +39,16 @@ async def test_what_is_told_has_ages_and_says_which_is_a_seed() -> None:
     door, script = ledger(raw(windows=2))
     account = Account(Tally(((99.5, 2), (100.4, 1))), Tally(((40.0, 7),)), 9)
     sent = Report("e1", 4_999_800, True, 99.9)
-    known = Report("e1", 4_999_700, False, 99.95, accepted=True)
-    reports = (sent, known)
+    known = Report("e1", 4_999_700, False, 99.95, fate=Fate.ACCEPTED)
+    back = Report("e1", 4_999_600, True, 99.95, fate=Fate.RETURNED)
+    reports = (sent, known, back)
     told = Told(1.25, "e1", "e2", 2.0, 0.8, (NOTHING, account), 1.5, reports, ledger_s=5_000.0)
     await door.ask("s", None, told, 100.0)
     [args] = script.asked
     assert args[:12] == ["p0", -1, 0, 0, 0, 0, 0, 1250, "e1", "e2", 2000, 800]
-    assert args[12:17] == [1500, 5_000_250, 300, 2, 2]
-    assert args[36:42] == [4_999_800, 1, 99, 4_999_700, 2, 49]
-    assert args[42:] == [2, 0, 500, 2, 2, 0, -300, 1, 2, 1, 60_000, 7]
+    assert args[12:17] == [1500, 5_000_250, 300, 2, 3]
+    assert args[36:45] == [4_999_800, 1, 99, 4_999_700, 2, 49, 4_999_600, 5, 49]
+    assert args[45:] == [2, 0, 500, 2, 2, 0, -300, 1, 2, 1, 60_000, 7]
 
 
 async def test_one_that_leaves_says_so() -> None:

@@ -360,9 +360,12 @@ async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: D
     alone = await desk.call()
     alone.cancel()
     await settled()
+    desk.answers = [raw(1), raw(0, wait_ms=900)]
     desk.ledger.gate.set()
     await settled()
     assert not (await desk.call()).done()
+    args = desk.ledger.asked[-1]
+    assert (args[16], args[-2]) == (1, 4)  # a report, of a place that is given back
 
 
 async def test_a_grant_that_comes_with_the_cancellation_is_passed_on(desk: Desk) -> None:
