@@ -81,6 +81,8 @@ def parts(demo: Demo) -> list[Part]:
         {
             "BFF_UPSTREAM": demo.nexudus,
             "BFF_OPS_TOKEN": demo.ops_token,
+            # Pages of a development server may call; who has a token is answered, as with curl.
+            "BFF_CORS_ORIGINS": "*",
             "BFF_LOG_LEVEL": "info" if demo.verbose else "warning",
             "BFF_LOG_FORMAT": "console" if sys.stderr.isatty() else "json",
         },

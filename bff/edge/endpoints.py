@@ -221,7 +221,8 @@ def _hint(text: str | None) -> int | None:
     try:
         return coworker_id(text)
     except TargetError as error:
-        raise ParameterError(f"coworkerId: {error}") from None
+        said = f"coworkerId: {error} Leave it out if none is remembered."
+        raise ParameterError(said) from None
 
 
 async def send_refusal(refusal: Refusal, scope: Scope, send: Send) -> None:

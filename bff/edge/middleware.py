@@ -144,7 +144,10 @@ class Cors(CORSMiddleware):
         """Browsers keep it for `max_age`; nobody in between does. A refusal is a problem (400)."""
         answer = super().preflight_response(request_headers)
         if answer.status_code != 200:
-            said = f"{bytes(answer.body).decode()}: browsers may not send this request."
+            faults = bytes(answer.body).decode()
+            said = f"{faults}: browsers may not send this request."
+            if "origin" in faults:
+                said += " Operators name the origins that may in `BFF_CORS_ORIGINS`."
             return _Refusal(lambda request_id: problem_for(HeaderError(said), request_id))
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Vary"] = merge_vary(answer.headers.get("Vary"), ("Authorization", "Origin"))

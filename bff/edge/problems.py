@@ -123,7 +123,8 @@ PROBLEMS: Final[tuple[ProblemType, ...]] = (
         slug="bad-target",
         status=404,
         title="This path is never forwarded",
-        remedy="Send a plain path: no `//`, `.`, `..`, backslash or encoded `/`, `\\`, `?`, `#`.",
+        remedy="Send a plain path: no `//`, `.`, `..`, backslash or encoded `/`, `\\`, `?`, `#`; "
+        "and percent-encode the values of a query.",
         cause=TargetError,
     ),
     NOT_FOUND,
@@ -198,6 +199,11 @@ passed on and are not in this list; on the cached routes one that is shared betw
 
 Every problem carries `Cache-Control: no-store` and `Vary: Authorization, Origin`; a 401 also
 `WWW-Authenticate`, a 405 `Allow`, a 503 `Retry-After` in seconds.
+
+What cannot be read as a request is answered by the server itself: 400 to what is not HTTP, such as
+a blank in a target, 414 to a target of 64 KiB or more, and 431 to more headers (100) or longer ones
+than it reads. These have an empty body and none of the headers of CORS: a script in a browser is
+told of a network error.
 
 This page is generated from `bff/edge/problems.py`.
 

@@ -102,6 +102,6 @@ async def _refuse_method(scope: Scope, send: Send) -> None:
         METHOD_NOT_ALLOWED,
         f"`{BOOTSTRAP_PATH}` is read with GET.",
         exchanges.of(scope).request_id,
-        allow=("GET", "HEAD", "OPTIONS"),
+        allow=("GET", "HEAD"),
     )
     await send_problem(problem, scope, send)

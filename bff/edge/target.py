@@ -116,8 +116,7 @@ def parse_query(query: bytes, allowed: frozenset[str]) -> dict[str, str]:
         if name in parameters:
             raise ParameterError(f"The parameter `{name}` is sent more than once; send it once.")
         if len(raw_value) > MAX_VALUE:
-            error = ShapeError if name == "_shape" else ParameterError
-            raise error(f"The value of `{name}` is longer than {MAX_VALUE} bytes.")
+            raise _too_long(name)
         parameters[name] = _decode(raw_value)
     return parameters
 
@@ -144,6 +143,15 @@ def _decode(raw: bytes) -> str:
         return unquote_plus(raw.decode("ascii"), errors="strict")
     except UnicodeDecodeError:
         raise ParameterError("The query does not decode to UTF-8.") from None
+
+
+def _too_long(name: str) -> RequestError:
+    if name == "_shape":
+        return ShapeError(
+            f"_shape is longer than {MAX_VALUE} bytes as sent: name a parent to keep all of it,"
+            " or use a named shape (_shape=@name)."
+        )
+    return ParameterError(f"The value of `{name}` is longer than {MAX_VALUE} bytes.")
 
 
 def _unknown(name: str, allowed: frozenset[str]) -> str:

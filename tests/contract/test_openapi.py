@@ -236,22 +236,25 @@ async def test_the_document_is_read_only() -> None:
     assert (head.status_code, head.content) == (200, b"")
     assert int(head.headers["content-length"]) > 0
     refused = await fetched(UPSTREAM, "POST")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
     assert refused.json()["type"] == "urn:bff:problem:method-not-allowed"
 
 
 async def test_every_route_of_its_own_says_which_methods_it_takes() -> None:
+    app = build(load(OPERATED))
     taken: dict[str, set[str]] = {}
-    for path, method in routes_of(build(load(OPERATED))):
+    for path, method in routes_of(app):
         taken.setdefault(path, set()).add(method.upper())
-    for path, methods in taken.items():
-        if path in CACHED_LISTS:
-            continue  # other methods of theirs are Nexudus' to answer
-        for method in {"GET", "HEAD", "POST", "DELETE", "PROPFIND"} - methods:
-            answer = await asked(OPERATED, path, method)
-            assert answer.status_code == 405, (method, path)
-            assert set(answer.headers["allow"].split(", ")) - {"OPTIONS"} == methods
-            assert len(answer.content) == 0 or method != "HEAD"
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        for path, methods in taken.items():
+            if path in CACHED_LISTS:
+                continue  # other methods of theirs are Nexudus' to answer
+            for method in {"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PROPFIND"} - methods:
+                answer = await client.request(method, path)
+                assert answer.status_code == 405, (method, path)
+                assert set(answer.headers["allow"].split(", ")) == methods, (method, path)
+                assert len(answer.content) == 0 or method != "HEAD"
 
 
 async def test_what_is_no_route_is_404_whatever_its_method() -> None:

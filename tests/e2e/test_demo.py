@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from bff.demo import TOKEN
 from bff.sandbox.seed import PASSWORD
 from tests.e2e.commands import (
     HOST,
@@ -128,6 +129,25 @@ def test_the_figures_are_where_the_screen_says(shown: Running) -> None:
             assert client.get(path).status_code == 401
             answer = client.get(path, headers={"authorization": f"Bearer {found[2]}"})
             assert answer.status_code == 200, path
+
+
+def test_a_page_of_any_other_origin_may_call_it(shown: Running) -> None:
+    """Whoever writes a portal has it on a development server of its own."""
+    page = {"origin": "http://localhost:5173"}
+    asked = {**page, "access-control-request-method": "GET"}
+    asked["access-control-request-headers"] = "authorization,if-none-match"
+    url = f"{shown.origin}/session/bootstrap"
+    with httpx.Client(trust_env=False, verify=False) as client:
+        allowed = client.options(url, headers=asked)
+        answer = client.get(url, headers={**page, "authorization": f"Bearer {TOKEN}"})
+        unknown = client.get(url, headers=page)
+    assert allowed.status_code == 200, allowed.text
+    assert "if-none-match" in allowed.headers["access-control-allow-headers"]
+    assert (answer.status_code, unknown.status_code) == (200, 401)
+    for each in (allowed, answer, unknown):
+        assert each.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in each.headers  # no cookies of anybody
+    assert "ETag" in answer.headers["access-control-expose-headers"]
 
 
 def test_requests_are_not_logged_unless_asked_for(shown: Running) -> None:

@@ -286,7 +286,12 @@ async def test_preflights_are_answered_here() -> None:
             assert refused.status_code == 400
             assert refused.headers["content-type"] == "application/problem+json"
             assert "Disallowed CORS origin" in refused.json()["detail"]
+            assert "`BFF_CORS_ORIGINS`" in refused.json()["detail"]
             assert refused.json()["request_id"] == refused.headers["x-request-id"]
+            unknown = {**asked, "access-control-request-method": "BREW"}
+            other = await s.send("OPTIONS", target, headers=unknown)
+            assert other.json()["detail"].startswith("Disallowed CORS method: ")
+            assert "BFF_CORS_ORIGINS" not in other.json()["detail"]
             for told in (answer, refused):
                 names = told.headers["vary"].lower().split(", ")
                 assert len(set(names)) == len(names)

@@ -30,8 +30,9 @@ compressed by `Accept-Encoding`, and these headers are exposed to the configured
 **Errors.** Nexudus' own pass unchanged, but on the cached routes one that is shared between \
 members (a 404 on a related list, a 5xx of a call that several waited for) keeps its status and \
 loses its body. Where Nexudus throttles a space (409 with `Retry-After`), \
-a forwarded call gets that answer; the cached routes answer from what they have, or 503 with \
-`Retry-After`. The gateway's own are `application/problem+json` (RFC 9457); decide by `type`. A \
+a forwarded call gets that answer, and those that come while the space has to be left alone get \
+503 with `Retry-After`; the cached routes answer from what they have, or with that 503. \
+The gateway's own are `application/problem+json` (RFC 9457); decide by `type`. A \
 405 (`urn:bff:problem:method-not-allowed`) names the methods in `Allow`. A 500 \
 (`urn:bff:problem:internal`) is a defect of the gateway: please report its `request_id`."""
 

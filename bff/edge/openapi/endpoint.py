@@ -22,7 +22,7 @@ from bff.edge.problems import METHOD_NOT_ALLOWED, Problem
 
 CACHE_CONTROL: Final = "public, max-age=300"
 
-_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_METHODS: Final = ("GET", "HEAD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class OpenApiEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchanges.of(scope)
         exchange.route = DOCUMENT_PATH
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in _METHODS:
             detail = f"`{DOCUMENT_PATH}` is read with GET."
             problem = Problem(METHOD_NOT_ALLOWED, detail, exchange.request_id, allow=_METHODS)
             await send_problem(problem, scope, send)

@@ -238,7 +238,7 @@ def test_pitfall_18_more_parameters_than_the_limit_are_refused() -> None:
 def test_pitfall_18_an_over_long_value_is_refused_as_what_it_is() -> None:
     longest = b"a" * MAX_VALUE
     assert parse_query(b"_shape=" + longest, OURS) == {"_shape": longest.decode()}
-    with pytest.raises(ShapeError, match="longer"):
+    with pytest.raises(ShapeError, match=r"longer than 16384 bytes as sent: .*_shape=@name"):
         parse_query(b"_shape=" + longest + b"a", OURS)
     with pytest.raises(ParameterError, match="longer"):
         parse_query(b"coworkerId=" + longest + b"a", OURS)
