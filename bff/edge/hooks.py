@@ -1,7 +1,8 @@
-"""`POST /hooks/nexudus[/{space}]`: signed webhooks, answered at once."""
+"""`POST /hooks/nexudus[/{space}]`: signed webhooks, answered once they are applied."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,6 +16,7 @@ from bff.cache.invalidation import Invalidator
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
 from bff.errors import Overloaded, UnknownHost
+from bff.hooks.deliveries import Digests, Effects
 from bff.hooks.events import Affected
 from bff.hooks.receive import WebhookReceiver, read_body
 from bff.spaces import SpaceTable
@@ -24,8 +26,21 @@ log = structlog.get_logger("bff.hooks")
 ROUTE = "/hooks/nexudus"
 BODIES = 64
 """Read at once at most: whoever sends one may be anybody until it is whole."""
+WAITING = 1_024
+"""For a place among them, at most, and for no longer than:"""
+PLACE_WITHIN_S = 2.0
 MEMORY_S: Final = 86_400.0
 """How long a delivery is remembered, so that the same one is not heeded twice."""
+
+_APPLIED: Final = """
+local found = {}
+for i, name in ipairs(KEYS) do found[i] = redis.call('EXISTS', name) end
+return found
+"""
+_REMEMBER: Final = """
+for _, name in ipairs(KEYS) do redis.call('SET', name, '1', 'PX', ARGV[1]) end
+return {}
+"""
 
 
 def dropping(
@@ -33,8 +48,13 @@ def dropping(
 ) -> WebhookReceiver:
     """A receiver whose webhooks drop what they are about; `secrets` by space."""
 
-    async def once(space: str, digest: str) -> bool:
-        return await store.remember(space, f"webhook-{digest}", MEMORY_S)
+    async def applied(space: str, digests: Digests) -> Digests:
+        asked = sorted(digests)
+        found = await store.run(space, _APPLIED, [*map(_name, asked)], [])
+        return frozenset(digest for digest, is_known in zip(asked, found, strict=True) if is_known)
+
+    async def remember(space: str, digests: Digests) -> None:
+        await store.run(space, _REMEMBER, [*map(_name, digests)], [round(MEMORY_S * 1000)])
 
     async def invalidate(space: str, affected: Affected) -> None:
         dropped = {tags.user(u) for u in affected.users}
@@ -44,7 +64,12 @@ def dropping(
     def report(space: str, affected: Affected, error: Exception) -> None:
         log.error("webhook_failed", space=space, affected=repr(affected), reason=str(error))
 
-    return WebhookReceiver(secrets, once=once, invalidate=invalidate, report=report, clock=clock)
+    return WebhookReceiver(secrets, Effects(applied, remember, invalidate, report), clock)
+
+
+def _name(digest: str) -> str:
+    # As `Store.remember` names it, for processes of versions that used that.
+    return f"once:webhook-{digest}"
 
 
 class HookEndpoint:
@@ -53,7 +78,8 @@ class HookEndpoint:
     def __init__(self, receiver: WebhookReceiver, table: SpaceTable) -> None:
         self._receiver = receiver
         self._table = table
-        self._reading = 0
+        self._places = asyncio.Semaphore(BODIES)
+        self._waiting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchanges.of(scope).route = ROUTE
@@ -65,14 +91,10 @@ class HookEndpoint:
                 space = self._table.by_name(name).name
             except KeyError:
                 raise UnknownHost("This path names no configured space.") from None
-        if self._reading >= BODIES:
-            raise Overloaded("too many webhooks at once: deliver this one again", retry_after_s=1)
-        self._reading += 1
-        try:
-            body = await read_body(receive, headers=scope["headers"])
-        finally:
-            self._reading -= 1
-        accepted = await self._receiver.accept(space, scope["headers"], body)
+        # The body is named nowhere: it goes once its ids are read, however long they wait.
+        accepted = await self._receiver.accept(
+            space, scope["headers"], await self._body(scope, receive)
+        )
         if not (accepted.duplicate or accepted.affected.understood):
             # It is Nexudus that says it otherwise than we know, and nobody else would tell.
             log.warning("webhook_not_understood", space=space)
@@ -80,3 +102,24 @@ class HookEndpoint:
             status_code=204, headers={"cache-control": "no-store", "vary": "Authorization, Origin"}
         )
         await answer(scope, receive, send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        """Raises as `read_body`, and Overloaded where there is no place in time."""
+        if self._waiting >= WAITING:
+            raise _too_many()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(PLACE_WITHIN_S):
+                await self._places.acquire()
+        except TimeoutError:
+            raise _too_many() from None
+        finally:
+            self._waiting -= 1
+        try:
+            return await read_body(receive, headers=scope["headers"])
+        finally:
+            self._places.release()
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("too many webhooks at once: deliver this one again", retry_after_s=1)

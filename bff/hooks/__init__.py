@@ -1,10 +1,10 @@
 """Webhooks of Nexudus: proven by signature, read for ids only, able to invalidate and no more."""
 
+from bff.hooks.deliveries import DeliveryLimits, Effects
 from bff.hooks.events import Affected, parse_events
 from bff.hooks.receive import (
     SIGNATURE_HEADER,
     Accepted,
-    ReceiverLimits,
     WebhookReceiver,
     read_body,
 )
@@ -14,7 +14,8 @@ __all__ = [
     "SIGNATURE_HEADER",
     "Accepted",
     "Affected",
-    "ReceiverLimits",
+    "DeliveryLimits",
+    "Effects",
     "WebhookReceiver",
     "parse_events",
     "read_body",

@@ -70,7 +70,12 @@ class Acceptances:
             grant.accepted(now)
 
     def refused(self, bearer: str) -> None:
-        """Nexudus refused the bearer's token: what it said of it before stands no more."""
+        """Nexudus refused the bearer's token: what it said of it before stands no more.
+
+        Not so a 403, though it withdraws the proof: of an unknown token Nexudus says 401 (FACTS
+        2.3), the firewall before it may say 403 to everybody (FACTS 1), and what stands here gives
+        a share of the budget, and nothing of anybody's.
+        """
         self._accepted_at.pop(bearer, None)
 
 

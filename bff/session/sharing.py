@@ -43,6 +43,7 @@ MAX_COMPARISONS = 4
 MAX_COMPARED_AGE_S = 30.0
 """An older list may differ because members changed it, which says nothing about viewers."""
 POLL_S = 5.0
+"""Seconds between two looks at what others found out."""
 SOON_S = 0.5
 """The same of a process that just began, or of spaces of which there is something to learn or to
 tell: the store may have lost what was found out, and whoever begins before it is told again takes
@@ -94,6 +95,10 @@ class Sharing:
     def is_demoted(self, space: str) -> bool:
         """Whether the space's related lists are per token."""
         return space in self._demoted
+
+    def is_learned(self, space: str) -> bool:
+        """Whether it is known what others found out; until then the lists are per token as well."""
+        return space not in self._unlearned
 
     def heard(self, space: str, dropped: Iterable[str]) -> None:
         """An invalidation arrived; one of them is the news that a space was demoted."""
@@ -199,23 +204,29 @@ class Sharing:
                 await self.demote(space)
 
     async def _learn(self, spaces: Iterable[str]) -> None:
-        """What the store says goes, but for what could not be told to it yet."""
+        """What the store says goes, but for what could not be told to it yet. A space of which it
+        says nothing, such as one on a node that is away, is asked about again the next time."""
         for space in spaces:
-            try:
-                if space in self._untold:
-                    await self._tell(space)
-                flag = await self._store.flag(space, FLAG)
-            except StoreUnavailable:
-                return
-            self._unlearned.discard(space)
-            if flag == PER_TOKEN:
-                self._keep_apart(space)
-            elif flag is None:
-                # The store lost it (a restart, an eviction): that is nobody's word for sharing.
-                if space in self._demoted - self._by_hand:
-                    await self._tell_again(space)
-            elif space not in self._by_hand | self._untold and not self._was_just_heard(space):
-                self._demoted.discard(space)
+            with contextlib.suppress(StoreUnavailable):
+                await self._learn_of(space)
+
+    async def _learn_of(self, space: str) -> None:
+        flag = await self._store.flag(space, FLAG)
+        if space in self._untold:
+            await self._tell(space)
+            if flag not in (None, PER_TOKEN):
+                # Said again, so that the operator sees it who shared again and could not know this.
+                self.on_turned(space, True)
+            flag = PER_TOKEN
+        self._unlearned.discard(space)
+        if flag == PER_TOKEN:
+            self._keep_apart(space)
+        elif flag is None:
+            # The store lost it (a restart, an eviction): that is nobody's word for sharing.
+            if space in self._demoted - self._by_hand:
+                await self._tell_again(space)
+        elif space not in self._by_hand and not self._was_just_heard(space):
+            self._demoted.discard(space)
 
     def _was_just_heard(self, space: str) -> bool:
         return self._clock.monotonic() < self._heard_until.get(space, -math.inf)

@@ -172,6 +172,23 @@ def test_timeouts_nest(secrets: Path) -> None:
     assert int(body[1]) * 2**20 > settings.max_body
 
 
+def test_nginx_lists_the_origins_that_the_gateways_know(secrets: Path) -> None:
+    listed = (DEPLOY / "nginx" / "origins.conf").read_text(encoding="utf-8")
+    known = settings_of(compose()["services"]["gateway-a"], secrets).cors_origins
+    assert re.findall(r"^(\S+) 1;$", listed, re.MULTILINE) == [*known]
+    # The examples are the same, too.
+    example = (COMPOSE / "gateway.env").read_text(encoding="utf-8")
+    [origins] = re.findall(r"^# BFF_CORS_ORIGINS=(\S+)$", example, re.MULTILINE)
+    assert re.findall(r"^# (\S+) 1;$", listed, re.MULTILINE) == [origins]
+
+
+def test_nginx_has_every_file_that_it_includes() -> None:
+    mounted = {each.split(":")[1] for each in compose()["services"]["nginx"]["volumes"]}
+    files = {file.name for file in (DEPLOY / "nginx").iterdir()}
+    assert files == set(re.findall(r"include (\S+);", NGINX)) | {"nginx.conf"}
+    assert {f"/etc/nginx/{name}" for name in files} <= mounted
+
+
 def test_nginx_is_asked_for_its_health_where_it_tells() -> None:
     listens = re.search(r"listen (127\.0\.0\.1:\d+);", NGINX)
     assert listens is not None

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.deploy.front import Ports, nginx_folder, run_nginx
+from tests.deploy.front import Front, front_at, nginx_at
 from tests.e2e.commands import HOST, free_port
 from tests.support.nginx import HOW_TO_GET_IT, find_nginx
-from tests.support.tls import TestTls
 
 pytestmark = [
     pytest.mark.skipif(find_nginx() is None, reason=HOW_TO_GET_IT),
@@ -25,85 +22,12 @@ pytestmark = [
 
 ELSEWHERE = "127.0.0.2"
 """An address of this machine that operators.conf does not name."""
-PLAIN = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-TOO_LATE = b"HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 11\r\n\r\nour problem"
-
-
-@dataclass(slots=True)
-class Behind:
-    """A server that keeps the heads that it is sent; of `/ops/api/live`, the body is held."""
-
-    port: int
-    heads: list[str] = field(default_factory=list)
-    go_on: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                self.heads.append(head)
-                if " /ops/api/live" in head or " /api/stream" in head:
-                    await self._events(writer)
-                else:
-                    writer.write(TOO_LATE if " /api/late" in head else PLAIN)
-                await writer.drain()
-        writer.close()
-
-    async def _events(self, writer: asyncio.StreamWriter) -> None:
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked"
-        writer.write(head + b"\r\n\r\n9\r\ndata: 1\n\n\r\n")
-        await writer.drain()
-        await self.go_on.wait()
-        writer.write(b"9\r\ndata: 2\n\n\r\n0\r\n\r\n")
-
-    @property
-    def last(self) -> dict[str, str]:
-        """The header fields of the latest request."""
-        lines = self.heads[-1].split("\r\n")[1:]
-        return {n.lower(): v.strip() for n, _, v in (each.partition(":") for each in lines) if n}
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """nginx, and the one server of two that is there."""
-
-    tls: TestTls
-    origin: str
-    plain: str
-    behind: Behind
-    log: Path
-
-    @contextlib.asynccontextmanager
-    async def client(
-        self, address: str = HOST, *, http2: bool = True
-    ) -> AsyncIterator[httpx.AsyncClient]:
-        transport = httpx.AsyncHTTPTransport(
-            http2=http2, verify=self.tls.client(), local_address=address, trust_env=False
-        )
-        async with httpx.AsyncClient(base_url=self.origin, transport=transport) as client:
-            yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
-    folder = tmp_path_factory.mktemp("nginx")
-    behind = Behind(free_port())
-    async with (
-        await asyncio.start_server(behind.serve, HOST, behind.port),
-        nginx_at(folder, [free_port(), behind.port]) as (tls, ports),
-    ):
-        log = folder / "nginx" / "access.log"
-        secure, plain = f"https://{HOST}:{ports.tls}", f"http://{HOST}:{ports.plain}"
-        yield Front(tls, secure, plain, behind, log)
-
-
-@contextlib.asynccontextmanager
-async def nginx_at(folder: Path, behind: list[int]) -> AsyncIterator[tuple[TestTls, Ports]]:
-    tls = TestTls(folder)
-    ports = Ports(free_port(), free_port(), free_port())
-    place = nginx_folder(folder / "nginx", ports, behind, folder / "127.0.0.1.pem")
-    async with run_nginx(place, ports.health, folder / "output.log"):
-        yield tls, ports
+    async with front_at(tmp_path_factory.mktemp("nginx")) as opened:
+        yield opened
 
 
 async def test_a_request_comes_over_http_2_and_goes_on_as_it_is(front: Front) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import httpx
@@ -182,3 +184,16 @@ async def test_with_several_spaces_the_path_names_one() -> None:
         assert (await deliver(s, body, by_host)).status_code == 204
         for target in (HOOK, f"{HOOK}/nowhere"):
             assert (await deliver(s, body, target=target)).status_code == 421
+
+
+async def test_a_burst_is_taken_whole_and_what_is_acknowledged_is_seen_everywhere(
+    pair: Stage,
+) -> None:
+    await warm(pair)
+    edit = pair.tenant.sandbox.world.edit
+    edit(101, {"FullName": "Renamed"})
+    bodies = [orjson.dumps([{"Id": 10_000 + n, "CoworkerId": 10_000 + n}]) for n in range(149)]
+    bodies.insert(75, orjson.dumps([ALICE]))
+    answers = await asyncio.gather(*(deliver(pair, body) for body in bodies))
+    assert Counter(answer.status_code for answer in answers) == {204: 150}
+    assert "Renamed" in (await pair.get(BOOTSTRAP, pair.alice, via=1)).text

@@ -111,7 +111,8 @@ def _webhook(operation_id: str) -> Json:
         "tags": ["webhooks"],
         "summary": "A webhook of Nexudus",
         "description": "Drops what the event makes old, and does nothing else; a delivery that "
-        "comes again does nothing. The answer does not wait for it.",
+        "comes again does nothing. The answer comes once that is done; after a 503 it is to be "
+        "delivered again.",
         "security": [],
         "parameters": [signature],
         "requestBody": {
@@ -120,7 +121,7 @@ def _webhook(operation_id: str) -> Json:
             "content": {_JSON: {"schema": events, "example": example}},
         },
         "responses": {
-            "204": {"description": "Accepted.", "headers": unstored_headers()},
+            "204": {"description": "Applied.", "headers": unstored_headers()},
             **refusals(
                 HeaderError,
                 UnknownHost,

@@ -66,6 +66,8 @@ class Surroundings:
         if self._sharing.is_demoted(space):
             by_hand = self._sharing.is_set_by_hand(space)
             sharing = f"for each token, {'as configured' if by_hand else 'since lists differed'}"
+        elif not self._sharing.is_learned(space):
+            sharing = "for each token, until Redis says whether lists differed"
         return {
             "breaker": conditions.breaker,
             "breaker_wait_s": round(conditions.failing_s, 3),

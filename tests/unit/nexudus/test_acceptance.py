@@ -154,6 +154,7 @@ async def test_of_a_session_one_list_that_is_not_there_counts_until_the_other_is
         ([200, 503], Priority.STRANGER, Priority.INTERACTIVE),
         ([200, 404], Priority.STRANGER, Priority.INTERACTIVE),
         ([200, 401], Priority.STRANGER, Priority.STRANGER),
+        ([200, 403], Priority.STRANGER, Priority.INTERACTIVE),  # a firewall's, of anybody (FACTS 1)
     ],
 )
 async def test_a_member_whose_proof_is_lost_is_no_stranger(

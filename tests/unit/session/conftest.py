@@ -19,10 +19,12 @@ from bff.nexudus.budget.contract import Urgency
 from bff.nexudus.headers import Variants
 from bff.resources import PROFILES, RELATED
 from bff.session.crossing import Crossing
+from bff.session.interpret import Refusal
 from bff.session.landing import Call, Landings
 from bff.session.principal import identify
-from bff.session.reading import Caller, Policy
+from bff.session.reading import Caller, Policy, Reading
 from bff.session.reads import Reads, Terms
+from bff.session.sharing import Sampling, Sharing
 from tests.support.cache_process import SECRET, SPACE, Process, Setting, assemble
 from tests.support.manual_time import ManualTime
 
@@ -93,3 +95,43 @@ async def session() -> AsyncIterator[Session]:
     yield Session(process, nexudus, landings, reads, time, policies)
     await process.flights.aclose()
     await process.guarded.aclose()
+
+
+@dataclass(slots=True)
+class Watched:
+    """Sharing over a session; `chance` is what the next draw gives."""
+
+    session: Session
+    sharing: Sharing = field(init=False)
+    chance: float = 0.0
+    outcomes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        process = self.session.process
+        sampling = Sampling(0.5, lambda: self.chance)
+        self.sharing = Sharing(
+            process.guarded, process.invalidator, self.session.reads, sampling, self.session.time
+        )
+        self.sharing.observe = lambda _, outcome: self.outcomes.append(outcome)
+        self.session.landings.scope_of = self.sharing.scope_of
+        self.session.reads.on_shared_hit = self.sharing.sample
+        process.invalidator.on_applied = self.sharing.heard
+
+    async def read(self, token: str) -> Reading | Refusal:
+        return await self.session.reads.related(self.session.caller(token), 101)
+
+    @property
+    def fetches(self) -> list[str]:
+        """Who fetched the related list."""
+        return [token for token, path in self.session.nexudus.asked if path == OF_ALICE]
+
+    @property
+    def demoted(self) -> bool:
+        return self.sharing.is_demoted(SPACE)
+
+
+@pytest.fixture
+async def watched(session: Session) -> AsyncIterator[Watched]:
+    made = Watched(session)
+    yield made
+    await made.sharing.aclose()

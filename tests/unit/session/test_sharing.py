@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -14,8 +12,6 @@ from bff.cache.keys import Scope
 from bff.cache.memory import Held
 from bff.errors import UpstreamDown
 from bff.resources import PROFILES, RELATED
-from bff.session.interpret import Refusal
-from bff.session.reading import Reading
 from bff.session.sharing import (
     BEGINNING_S,
     DEMOTED_TAG,
@@ -26,52 +22,10 @@ from bff.session.sharing import (
     POLL_S,
     SHARED,
     SOON_S,
-    Sampling,
-    Sharing,
 )
 from tests.support.cache_process import SPACE
 from tests.support.manual_time import settled
-from tests.unit.session.conftest import OF_ALICE, Session, answered
-
-
-@dataclass(slots=True)
-class Watched:
-    """Sharing over a session; `chance` is what the next draw gives."""
-
-    session: Session
-    sharing: Sharing = field(init=False)
-    chance: float = 0.0
-    outcomes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        process = self.session.process
-        sampling = Sampling(0.5, lambda: self.chance)
-        self.sharing = Sharing(
-            process.guarded, process.invalidator, self.session.reads, sampling, self.session.time
-        )
-        self.sharing.observe = lambda _, outcome: self.outcomes.append(outcome)
-        self.session.landings.scope_of = self.sharing.scope_of
-        self.session.reads.on_shared_hit = self.sharing.sample
-        process.invalidator.on_applied = self.sharing.heard
-
-    async def read(self, token: str) -> Reading | Refusal:
-        return await self.session.reads.related(self.session.caller(token), 101)
-
-    @property
-    def fetches(self) -> list[str]:
-        """Who fetched the related list."""
-        return [token for token, path in self.session.nexudus.asked if path == OF_ALICE]
-
-    @property
-    def demoted(self) -> bool:
-        return self.sharing.is_demoted(SPACE)
-
-
-@pytest.fixture
-async def watched(session: Session) -> AsyncIterator[Watched]:
-    made = Watched(session)
-    yield made
-    await made.sharing.aclose()
+from tests.unit.session.conftest import OF_ALICE, Watched, answered
 
 
 async def test_a_sample_of_shared_hits_is_compared(watched: Watched) -> None:

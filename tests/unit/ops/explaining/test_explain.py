@@ -20,12 +20,16 @@ WINDOWS = (
 )
 
 
-def around(*, demoted: bool = False, by_hand: bool = False) -> Surroundings:
+def around(*, demoted: bool = False, by_hand: bool = False, learned: bool = True) -> Surroundings:
     """A space that is throttled, and fails."""
     standing = Standing(WINDOWS, 3.25, 0.5, 1.0, shared=True)
     budget = SimpleNamespace(standing=lambda _: standing, is_short=lambda _: True)
     breaker = SimpleNamespace(state="half_open", wait_s=1.5)
-    sharing = SimpleNamespace(is_demoted=lambda _: demoted, is_set_by_hand=lambda _: by_hand)
+    sharing = SimpleNamespace(
+        is_demoted=lambda _: demoted,
+        is_set_by_hand=lambda _: by_hand,
+        is_learned=lambda _: learned,
+    )
     return Surroundings(
         cast(Admission, SimpleNamespace(budget=budget, standing=lambda _: breaker)),
         cast(Reads, SimpleNamespace(refreshes_paused=True)),
@@ -59,3 +63,7 @@ def test_operators_are_told_the_budget_by_window() -> None:
     assert found == "for each token, since lists differed"
     found = around(demoted=True, by_hand=True).told("acme")["related_lists"]
     assert found == "for each token, as configured"
+    found = around(demoted=True, by_hand=True, learned=False).told("acme")["related_lists"]
+    assert found == "for each token, as configured"
+    found = around(learned=False).told("acme")["related_lists"]
+    assert found == "for each token, until Redis says whether lists differed"
