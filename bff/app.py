@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from bff import __version__, configured
-from bff.cache.bus import Bus, Listener, LocalBus, RedisBus
+from bff.cache.bus import Bus, LocalBus, RedisBus
 from bff.cache.connect import connect, connect_for_messages
 from bff.cache.envelope import Sealer
 from bff.cache.flight import Flights
@@ -236,7 +236,7 @@ def _tiers(ground: _Ground) -> _Tiers:
     bus: Bus = LocalBus()
     leadership: Leadership = LocalLeadership()
     if not settings.embedded:
-        listener = Listener(apply=invalidator.apply, lost=invalidator.lost)
+        listener = invalidator.listener()
         bus = shared = RedisBus(connect_for_messages(url), remote, ground.names, listener, clock)
         leadership = RedisLeadership(store, shared, clock)
     cache.bus = invalidator.bus = bus

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import orjson
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 
+from bff.cache.messages import ONLY_NODE, Ack, Beat, Dropped, Listener, OfFlight, read
 from bff.cache.remote import LIVE_MS, RemoteStore, script
 from bff.cache.tasks import end
 from bff.clock import Clock
@@ -29,7 +29,6 @@ HEARTBEAT_S = 0.5
 LEASE_S = 2.0
 FORGET_MS = 10_000
 MAX_WAITERS = 4096
-ONLY_NODE = ""
 
 log = structlog.get_logger("bff.bus")
 
@@ -90,14 +89,6 @@ class LocalBus:
 class _Waiter:
     received: set[str] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """What the bus calls: `apply(space, tags)` for a message, `lost()` when it may have missed."""
-
-    apply: Callable[[str, frozenset[str]], None]
-    lost: Callable[[], None]
 
 
 class RedisBus:
@@ -217,7 +208,7 @@ class RedisBus:
             if space not in nodes.values():
                 await self._heartbeat([self._store.registry(space)], args)
         for node, space in nodes.items():
-            message = orjson.dumps({"beat": self._clock.monotonic(), "node": node})
+            message = Beat(self._clock.monotonic(), node).encode()
             await self._heartbeat([self._store.registry(space)], [*args, self.inbox, message])
 
     async def _nodes(self) -> dict[str, str]:
@@ -273,30 +264,35 @@ class RedisBus:
                 # What was published before now was not heard, so what was kept, or asked for,
                 # before now is not trusted. A subscription that stands again counts as a new one.
                 self._listener.lost()
+                self._listener.stands()
                 self._standing.set()
                 self._note("listening", "")
 
     async def _receive(self, data: bytes) -> None:
-        try:
-            message: object = orjson.loads(data)
-        except ValueError:
-            message = None
-        match message:
-            case {"beat": int() | float() as sent, **rest}:
-                self._believe(sent, str(rest.get("node", ONLY_NODE)))
-            case {"ack": str(message_id), "from": str(peer)}:
+        match read(data):
+            case Beat(sent, node):
+                self._believe(sent, node)
+            case Ack(message_id, peer):
                 self._acknowledge(message_id, peer)
-            case {"flight": dict(members)}:
+            case OfFlight(members):
                 self.on_flight(members)
-            case {"from": self._store.process}:
-                pass
-            case {"id": str(sent_id), "from": str(peer), "space": str(space), "tags": list(tags)}:
-                self._listener.apply(space, frozenset(str(tag) for tag in tags))
-                await self._reply(peer, sent_id)
-            case _:
+            case Dropped() as dropped:
+                await self._dropped(dropped)
+            case None:
                 # Perhaps an invalidation, by a process of another version: then of anything.
                 log.warning("bus_message_unknown", bytes=len(data))
                 self._listener.lost()
+
+    async def _dropped(self, dropped: Dropped) -> None:
+        if dropped.sender == self._store.process:
+            return
+        self._listener.apply(dropped.space, dropped.tags)
+        if dropped.step is not None and self._listener.passed(dropped.space, dropped.step):
+            # Whoever dropped it goes on when this is answered: not before the rest is dropped too.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pace.lease_s / 2):  # its own heartbeats wait here
+                    await self._listener.mended()
+        await self._reply(dropped.sender, dropped.message_id)
 
     def _believe(self, sent: float, node: str) -> None:
         now = self._clock.monotonic()
@@ -318,7 +314,7 @@ class RedisBus:
         waiter.changed.set()
 
     async def _reply(self, peer: str, message_id: str) -> None:
-        reply = orjson.dumps({"ack": message_id, "from": self._store.process})
+        reply = Ack(message_id, self._store.process).encode()
         try:
             async with asyncio.timeout(self._pace.lease_s):
                 await self._store.client.publish(self._store.keyspace.inbox(peer), reply)

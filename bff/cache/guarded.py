@@ -12,6 +12,7 @@ import structlog
 
 from bff.cache import patience
 from bff.cache.keys import Container
+from bff.cache.lineage import Step
 from bff.cache.patience import OutOfPatience, Unanswered
 from bff.cache.store import Invalidated, Loaded, Put, Refused, Release, Store
 from bff.cache.tasks import end
@@ -50,8 +51,8 @@ class GuardedStore:
     fail unsent; the others are sent, and raise OutOfPatience: what becomes of them is not known.
     `on_recovery` is awaited after a probe succeeded and before anybody uses the store again:
     invalidations that could not be delivered go first. If it fails, the store stays away.
-    `on_forgotten` hears of a space whose stamps went back: the store is not what it was, such as a
-    replica that had yet to hear of invalidations. `observer` hears of it all.
+    `on_forgotten` hears of a space of which the store does not know what it had done, such as a
+    replica that had yet to hear of invalidations (`lineage`). `observer` hears of it all.
     """
 
     def __init__(self, inner: Store, clock: Clock) -> None:
@@ -107,10 +108,35 @@ class GuardedStore:
         """As `invalidate`, also while the store is away; what it fails with counts as nothing."""
         known = self._latest.get(space, 0)
         done = await self.inner.invalidate(space, tags)
-        if done.before < known:  # the last sign of it: from now on its stamps are past that
+        if done.before < known:
             self._forgotten(space, known)
-        self._latest[space] = max(done.stamp, self._latest.get(space, 0))
+        self.passed(space, Step(done.before, done.stamp))
         return done
+
+    def passed(self, space: str, step: Step) -> bool:
+        """What an invalidation tells of the store, whoever made it: whether it forgot others."""
+        known = self._latest.get(space, 0)
+        if forgot := step.leaves_out(known):
+            self._forgotten(space, known)
+        elif step.follows(known):
+            self._latest[space] = max(step.stamp, known)
+        # Else there were others in between: what is known is kept until a load shows that they
+        # were all of the same store.
+        return forgot
+
+    def verify(self) -> None:
+        """Find out, behind the callers' backs, whether the store forgot what is known of it."""
+        for space in self._latest:
+            self.behind(self._verify(space))
+
+    async def _verify(self, space: str) -> None:
+        with contextlib.suppress(StoreUnavailable):  # the next load finds out
+            await self.load(space, ())
+
+    async def returned(self) -> None:
+        """Returns once the store is used, or the wait is given up."""
+        if self._probe is not None:
+            await asyncio.wait([self._probe])
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         return await self._ask("remember", lambda: self.inner.remember(space, name, ttl_s))
@@ -157,11 +183,12 @@ class GuardedStore:
 
     async def _load(self, space: str, taken: Callable[[], Wants]) -> Loaded:
         known = self._latest.get(space, 0)  # before it is sent: answers may pass each other
-        loaded = await self._ask("load", lambda: self.inner.load(space, taken()))
+        loaded = await self._ask("load", lambda: self.inner.load(space, taken(), known))
         if loaded.stamp < known:
             self._forgotten(space, known)
             raise Refused("it forgot invalidations")
-        self._latest[space] = max(loaded.stamp, self._latest.get(space, 0))
+        if self._latest.get(space, 0) == known:  # else it may not be of the same store
+            self._latest[space] = loaded.stamp
         return loaded
 
     def _forgotten(self, space: str, known: int) -> None:
@@ -262,11 +289,19 @@ class GuardedStore:
         if self._probe is not None:
             raise Refused("the store is away")
 
+    async def _recognize(self) -> None:
+        """See whether it is the store that it was. Where it does not say, the next load asks."""
+        with contextlib.suppress(StoreUnavailable):
+            for space, known in list(self._latest.items()):
+                if (await self.inner.load(space, (), known)).stamp < known:
+                    self._forgotten(space, known)
+
     async def _recover(self) -> None:
         while True:
             await self.clock.sleep(PROBE_S)
             try:
                 await self.inner.ping()
+                await self._recognize()
                 if self.on_recovery is not None:
                     await self.on_recovery()
             except StoreUnavailable:

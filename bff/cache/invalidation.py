@@ -17,6 +17,7 @@ from bff.cache.bus import Bus
 from bff.cache.flight import Flights
 from bff.cache.guarded import GuardedStore
 from bff.cache.memory import Memory
+from bff.cache.messages import Listener
 from bff.errors import StoreUnavailable
 
 log = structlog.get_logger("bff.cache")
@@ -69,6 +70,11 @@ class Invalidator:
     def pending(self) -> int:
         """Invalidations that wait for the store to return."""
         return len(self._pending)
+
+    def listener(self) -> Listener:
+        """What a bus calls."""
+        store = self._store
+        return Listener(self.apply, self.lost, store.verify, store.passed, store.returned)
 
     def apply(self, space: str, tags: frozenset[str]) -> None:
         """Drop in this process only; what the bus calls for others' invalidations."""

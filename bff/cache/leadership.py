@@ -21,7 +21,7 @@ from bff.cache.endings import Ending, Nothing, Stored, Unshared, decode, encode
 from bff.cache.keys import Address
 from bff.cache.lead import USUAL, Lead, Lock, Tenure, Told
 from bff.cache.remote import script
-from bff.cache.store import Refused, Release, Store
+from bff.cache.store import Refused, Release, Scripts
 from bff.cache.tasks import end
 from bff.cache.waits import ANYBODY, Wait, Waits
 from bff.clock import Clock
@@ -88,7 +88,7 @@ class LocalLeadership:
 class RedisLeadership:
     """Locks in the store of each space; `bus` is where this process is told of endings."""
 
-    def __init__(self, store: Store, bus: RedisBus, clock: Clock, tenure: Tenure = USUAL) -> None:
+    def __init__(self, store: Scripts, bus: RedisBus, clock: Clock, tenure: Tenure = USUAL) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock

@@ -11,13 +11,13 @@ from collections.abc import Awaitable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import orjson
 from redis.exceptions import ResponseError
 
 from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.connect import HUNG_S
 from bff.cache.keys import Container, KeySpace, escape
+from bff.cache.messages import announce
 from bff.cache.store import Invalidated, Loaded, Put, Raw, Refused, Release, header
 from bff.cache.tasks import end
 from bff.errors import StoreUnavailable
@@ -82,10 +82,12 @@ class RemoteStore:
         """Sorted set of the live processes of a space, by last heartbeat (ms)."""
         return self.keyspace.base(space) + "processes"
 
-    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+    async def load(
+        self, space: str, wants: Sequence[tuple[Container, str]], known: int = 0
+    ) -> Loaded:
         names = [self.keyspace.container(container) for container, _ in wants]
         keys = [self.keyspace.base(space) + "clock", *names]
-        args = [GENERATION, *[name for _, name in wants]]
+        args: list[str | bytes | int] = [GENERATION, *[name for _, name in wants], known]
         answers = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
         if len(answers) != len(keys) or (stamp := answers[0]) is None:
             raise StoreUnavailable("the store gave another answer than the script's")
@@ -121,9 +123,7 @@ class RemoteStore:
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         base = self.keyspace.base(space)
         message_id = uuid.uuid4().hex
-        message = orjson.dumps(
-            {"id": message_id, "from": self.process, "space": space, "tags": sorted(tags)}
-        )
+        message = announce(message_id, self.process, space, tags)
         keys = [base + "clock", self.registry(space)]
         args: list[str | bytes | int] = [base, FENCE_MS, self.bus_channel(space), message]
         args += [LIVE_MS, PROOF_FIELD, *sorted(tags)]

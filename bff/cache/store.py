@@ -92,11 +92,27 @@ def header(stamp: int, tags: Sequence[str]) -> bytes:
     return f"{stamp} {' '.join(tags)}\n".encode()
 
 
-class Store(Protocol):
+class Scripts(Protocol):
+    """Runs scripts; raises StoreUnavailable, and nothing else, when the store cannot be used."""
+
+    async def run(
+        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+    ) -> list[Any]:
+        """Run a Lua script whose KEYS are `names` of that space; for others who share the store."""
+        ...
+
+
+class Store(Scripts, Protocol):
     """All methods raise StoreUnavailable, and nothing else, when the store cannot be used."""
 
-    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        """Values of (container, field) pairs of one space; None where absent or invalidated."""
+    async def load(
+        self, space: str, wants: Sequence[tuple[Container, str]], known: int = 0
+    ) -> Loaded:
+        """Values of (container, field) pairs of one space; None where absent or invalidated.
+
+        `known`: a stamp that was given before. The one of the answer is less if the store has lost
+        what it did between then and now, as far as it can tell; its values may then be of the past.
+        """
         ...
 
     async def save(
@@ -128,12 +144,6 @@ class Store(Protocol):
 
     async def set_flag(self, space: str, name: str, value: str | None) -> None:
         """Set it for every process, or remove it."""
-        ...
-
-    async def run(
-        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
-    ) -> list[Any]:
-        """Run a Lua script whose KEYS are `names` of that space; for others who share the store."""
         ...
 
     async def ping(self) -> None:

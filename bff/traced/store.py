@@ -21,9 +21,11 @@ class TracedStore:
         self._inner = inner
         self._tracer = tracer
 
-    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+    async def load(
+        self, space: str, wants: Sequence[tuple[Container, str]], known: int = 0
+    ) -> Loaded:
         with self._span("load", space) as span:
-            loaded = await self._inner.load(space, wants)
+            loaded = await self._inner.load(space, wants, known)
             found = sum(value is not None for value in loaded.values)
             span.tell({"bff.documents.asked": len(wants), "bff.documents.found": found})
             return loaded

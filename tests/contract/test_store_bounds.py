@@ -151,11 +151,14 @@ async def test_an_invalidation_tells_which_live_processes_will_acknowledge(
     assert (await backend.store.invalidate("beta", frozenset({"u:1"}))).peers == frozenset()
 
 
-async def test_an_invalidation_is_published_to_its_space(backend: Backend) -> None:
+async def test_an_invalidation_is_published_to_its_space_as_the_store_saw_it(
+    backend: Backend,
+) -> None:
     async with backend.client.pubsub() as listening:
         await listening.subscribe(backend.store.bus_channel(SPACE))
         await listening.get_message(timeout=5)
         await backend.drop("u:1", space="beta")
+        before = await backend.begin()
         done = await backend.store.invalidate(SPACE, frozenset({"u:2", "k:d1"}))
         message = await listening.get_message(timeout=5)
     assert message is not None
@@ -164,6 +167,8 @@ async def test_an_invalidation_is_published_to_its_space(backend: Backend) -> No
         "from": "me",
         "space": SPACE,
         "tags": ["k:d1", "u:2"],
+        "before": before,
+        "stamp": done.stamp,
     }
 
 

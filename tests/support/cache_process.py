@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from redis.asyncio import Redis
 
 from bff.cache import tags
-from bff.cache.bus import Bus, Listener, LocalBus, Pace, RedisBus
+from bff.cache.bus import Bus, LocalBus, Pace, RedisBus
 from bff.cache.connect import connect
 from bff.cache.entry import Entry, Proof
 from bff.cache.envelope import Sealer
@@ -82,7 +82,7 @@ def assemble(client: Redis, name: str, setting: Setting, listen: Redis | None = 
     cache = TieredCache(guarded, memory, sealer, setting.clock, setting.max_age_s)
     bus: Bus = LocalBus()
     if listen is not None:
-        listener = Listener(apply=invalidator.apply, lost=invalidator.lost)
+        listener = invalidator.listener()
         pace = setting.pace or Pace()
         bus = RedisBus(listen, remote, setting.spaces, listener, setting.clock, pace)
     cache.bus = invalidator.bus = bus

@@ -44,6 +44,10 @@ class SlowProxy:
         finally:
             self._open = usual
 
+    def lead_to(self, url: str) -> None:
+        """Connections from now on are to another server."""
+        self._upstream = urlsplit(url)
+
     async def cut(self) -> None:
         """Drop every connection there is; new ones are taken."""
         links = list(self._links)

@@ -1,13 +1,14 @@
 -- Drop by tag, for stored values and for fetches under way, and tell every process.
 -- KEYS: 1 clock of the space, 2 registry of processes. ARGV: 1 base of names, 2 fence ttl in ms,
 -- 3 channel, 4 message, 5 oldest heartbeat of a live process (ms before now), 6 proof field,
--- then tags. Returns {stamp, what load.lua would have returned before, live process, ...}.
+-- then tags. The message is a JSON object, at whose end the two stamps are put that it returns:
+-- {stamp, what load.lua would have returned before, live process, ...}.
 local MOST = 8192  -- generations of a space: less than a megabyte
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now / 1000)
-local last, bumped, told, floor =
-  unpack(redis.call('HMGET', KEYS[1], 'last', 'bumped', 'told', 'floor'))
+local last, bumped, told, floor, past =
+  unpack(redis.call('HMGET', KEYS[1], 'last', 'bumped', 'told', 'floor', 'past'))
 last, bumped, floor = tonumber(last), tonumber(bumped), tonumber(floor)
 local before = string.format('%.0f', (last or now) + 1)
 if last and now <= last then now = last + 1 end
@@ -68,7 +69,29 @@ if redis.call('HLEN', KEYS[1]) > MOST then
   end
   redis.call('HSET', KEYS[1], 'floor', string.format('%.0f', floor))
 end
-redis.call('PUBLISH', ARGV[3], ARGV[4])
+
+-- Who did not hear of it may ask later (see load.lua) between which stamps none was given. When these
+-- are too many, which anybody can bring about, the longest of the last minutes are kept: of those
+-- that are longer than the minutes divided by their number, there are no more.
+local MINUTES, KEPT = 5 * 60 * 1000000, 64
+if last and now - last > 2 then
+  past = (past or '') .. before .. ' ' .. stamp .. '\n'
+  if #past > 2 * KEPT * (#before + #stamp + 2) then
+    local steps, kept = {}, {}
+    for from, to in string.gmatch(past, '(%d+) (%d+)\n') do
+      from, to = tonumber(from), tonumber(to)
+      if to > now - MINUTES then steps[#steps + 1] = { from = from, to = to } end
+    end
+    table.sort(steps, function(one, other) return one.to - one.from > other.to - other.from end)
+    for i = 1, math.min(#steps, KEPT) do
+      kept[i] = string.format('%.0f %.0f\n', steps[i].from, steps[i].to)
+    end
+    past = table.concat(kept)
+  end
+  redis.call('HSET', KEYS[1], 'past', past)
+end
+local seen = ',"before":' .. before .. ',"stamp":' .. stamp .. '}'
+redis.call('PUBLISH', ARGV[3], string.sub(ARGV[4], 1, -2) .. seen)
 
 local out = { stamp, before }
 local live = redis.call('ZRANGEBYSCORE', KEYS[2], now_ms - tonumber(ARGV[5]), '+inf')

@@ -1,5 +1,6 @@
 -- Values of several containers, each checked against the generations of its tags.
--- KEYS[1] clock of the space; KEYS[i] containers. ARGV[1] prefix of generations in it; ARGV[i] fields.
+-- KEYS[1] clock of the space; KEYS[i] containers. ARGV[1] prefix of generations in it; ARGV[i] fields;
+-- then a stamp that the caller was given before, if any.
 -- Returns {stamp, value or nil, ...}. The stamp is greater than every invalidation so far and not
 -- greater than any to come: it is one past the last of them, and never the time of day, so that a
 -- wall clock that steps back cannot put an invalidation before a fetch that it came after.
@@ -16,6 +17,20 @@ if not last or not bumped then
   redis.call('HSET', KEYS[1], 'last', seed, 'bumped', seed, 'told', seed, 'floor', seed)
   bumped, told, floor = last, last, last
 end
+
+-- What the caller knows was given between two invalidations that follow each other here: by what
+-- this was before it lost that. The caller is to see that its stamp is less than what it knows.
+local known = tonumber(ARGV[#KEYS + 1])
+if known and known > 0 and known < last then
+  for before, stamp in string.gmatch(redis.call('HGET', KEYS[1], 'past') or '', '(%d+) (%d+)') do
+    if tonumber(before) < known and known < tonumber(stamp) then
+      local out = { before }
+      for i = 2, #KEYS do out[i] = false end
+      return out
+    end
+  end
+end
+
 -- Of what was bumped up to the floor nothing is known; nor of what only another version knows.
 if told ~= bumped or not floor then floor = bumped end
 

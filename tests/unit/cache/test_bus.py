@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 
 from bff.cache import bus as bus_module
 from bff.cache.bus import LEASE_S, LocalBus, Pace, RedisBus
+from bff.cache.lineage import Step
 from bff.cache.remote import LIVE_MS
 from bff.clock import SystemClock
 from tests.support.cache_process import (
@@ -77,6 +79,28 @@ async def test_an_invalidation_from_elsewhere_is_applied_and_answered(
         await redis.publish(CHANNEL, invalidation())
         assert await asyncio.wait_for(answers.get(), 5) == {"ack": "m1", "from": "mine"}
     assert len(mine.memory) == 0
+
+
+async def test_what_the_store_forgot_is_waited_for_half_a_lease_before_the_answer(
+    mine: Process, redis: Redis
+) -> None:
+    async def mended() -> None:
+        await asyncio.Event().wait()
+
+    seen: list[tuple[str, Step]] = []
+
+    def passed(space: str, step: Step) -> bool:
+        seen.append((space, step))
+        return True
+
+    assert isinstance(mine.bus, RedisBus)
+    mine.bus._listener = replace(mine.bus._listener, passed=passed, mended=mended)
+    began = SystemClock().monotonic()
+    async with heard_by_peer(redis) as answers:
+        await redis.publish(CHANNEL, invalidation(before=5, stamp=9))
+        assert await asyncio.wait_for(answers.get(), 5) == {"ack": "m1", "from": "mine"}
+    assert SystemClock().monotonic() - began >= PACE.lease_s / 2
+    assert seen == [(SPACE, Step(5, 9))]
 
 
 async def test_its_own_invalidation_is_neither_applied_again_nor_answered(

@@ -17,6 +17,7 @@ from bff.cache.guarded import (
     StoreObserver,
 )
 from bff.cache.keys import Container, Scope
+from bff.cache.lineage import Step
 from bff.cache.store import Invalidated, Loaded, Put, Release
 from bff.errors import StoreUnavailable
 from tests.support.manual_time import ManualTime, settled
@@ -31,6 +32,7 @@ class Scripted:
         self.up = True
         self.stamp = 1
         self.calls: list[str] = []
+        self.known: list[int] = []
         self.running = 0
         self.most_running = 0
         self.gate = asyncio.Event()
@@ -48,8 +50,11 @@ class Scripted:
         if not self.up:
             raise StoreUnavailable("down")
 
-    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
+    async def load(
+        self, space: str, wants: Sequence[tuple[Container, str]], known: int = 0
+    ) -> Loaded:
         stamp = self.stamp
+        self.known.append(known)
         await self._call("load")
         return Loaded(stamp, (None,) * len(wants))
 
@@ -373,3 +378,108 @@ async def test_an_answer_that_an_invalidation_passes_is_no_sign_of_it(
     late.set()
     assert (await loading).stamp == 1
     assert not forgotten
+
+
+@pytest.fixture
+def forgotten(store: GuardedStore) -> list[str]:
+    """The spaces of which it is said that the store forgot something there."""
+    said: list[str] = []
+    store.on_forgotten = said.append
+    return said
+
+
+async def test_what_was_heard_of_others_is_known_and_asked_for(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    assert not store.passed("acme", Step(6, 7))
+    assert not store.passed("acme", Step(8, 12))
+    inner.stamp = 13
+    await store.load("acme", ())
+    await store.load("beta", ())
+    assert inner.known == [12, 0]
+    assert not store.passed("acme", Step(13, 20))
+    assert not forgotten
+
+
+@pytest.mark.parametrize("step", [Step(9, 11), Step(5, 99)])
+async def test_pitfall_22_a_step_that_leaves_out_what_is_known_is_of_a_store_that_forgot(
+    store: GuardedStore, forgotten: list[str], step: Step
+) -> None:
+    store.passed("acme", Step(1, 10))
+    assert not store.passed("beta", step)
+    assert store.passed("acme", step)
+    assert forgotten == ["acme"]
+    assert not store.passed("acme", step), "said once; whoever hears it sees to it"
+
+
+async def test_pitfall_22_what_was_not_heard_in_between_is_not_taken_for_granted(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    store.passed("acme", Step(1, 10))
+    # The step that covered it up was not heard; neither these nor its own hide what is known.
+    assert not store.passed("acme", Step(31, 40))
+    inner.stamp = 50
+    await store.invalidate("acme", frozenset({"u:5"}))
+    inner.stamp = 60
+    await store.load("acme", ())
+    assert inner.known == [10]
+    await store.load("acme", ())
+    assert inner.known == [10, 60]
+    assert not forgotten
+
+
+async def test_pitfall_22_an_answer_of_another_store_does_not_hide_what_came_meanwhile(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    store.passed("acme", Step(1, 10))
+    late, passing = asyncio.Event(), inner.gate
+    inner.gate, inner.stamp = late, 90
+    loading = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    store.passed("acme", Step(11, 20))
+    inner.gate = passing
+    late.set()
+    await loading
+    await store.load("acme", ())
+    assert inner.known == [10, 20]
+
+
+async def test_pitfall_22_a_store_that_is_back_is_asked_whether_it_forgot_before_it_is_used(
+    store: GuardedStore, inner: Scripted, forgotten: list[str], time: ManualTime
+) -> None:
+    store.passed("acme", Step(1, 10))
+    store.passed("beta", Step(1, 4))
+    inner.stamp = 5
+    store.keep_away()
+    await time.advance(PROBE_S)
+    assert store.available
+    assert forgotten == ["acme"]
+    assert inner.calls == ["ping", "load", "load"]
+
+
+async def test_who_hears_again_asks_of_all_that_is_known_behind_the_callers(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    store.verify()
+    store.passed("acme", Step(1, 10))
+    store.verify()
+    await settled()
+    assert inner.known == [10]
+    assert forgotten == ["acme"]
+    inner.up = False
+    store.passed("beta", Step(1, 10))
+    store.verify()
+    await settled()
+    assert inner.known == [10, 10], "one that fails is asked by the next load"
+
+
+async def test_whoever_waits_for_its_return_waits_no_longer_than_that(
+    store: GuardedStore, time: ManualTime
+) -> None:
+    await store.returned()
+    store.keep_away()
+    waiting = asyncio.create_task(store.returned())
+    await settled()
+    assert not waiting.done()
+    await time.advance(PROBE_S)
+    await waiting

@@ -162,7 +162,7 @@ async def test_pitfall_23_what_the_store_did_not_take_is_delivered_before_it_is_
     world.store.failing.clear()
     world.store.calls.clear()
     await recovery(world)
-    assert world.store.calls == ["ping", "invalidate"]
+    assert world.store.calls == ["ping", "load", "invalidate"]
     assert world.mine.invalidator.pending == 0
     assert await world.mine.get(LISTING) is None
     world.peer.memory.forget()

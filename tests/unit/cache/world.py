@@ -42,8 +42,10 @@ class FaultyStore:
             await self.release.wait()
         return answer
 
-    async def load(self, space: str, wants: Sequence[tuple[Container, str]]) -> Loaded:
-        return await self._call("load", lambda: self._real.load(space, wants))
+    async def load(
+        self, space: str, wants: Sequence[tuple[Container, str]], known: int = 0
+    ) -> Loaded:
+        return await self._call("load", lambda: self._real.load(space, wants, known))
 
     async def save(
         self,
