@@ -431,9 +431,15 @@ async def test_pitfall_5_what_ends_an_answer_ends_all_its_names(
             await call(solo, target, headers)
             assert found(solo, target, headers)
     await parsed(solo, spelled[0])
-    assert found(solo, f"{BOOTSTRAP}?_shape=Profiles.Id,User.Id", spelled[0])
+    made, kept = (f"{BOOTSTRAP}?_shape=Profiles.Id,User.{name}" for name in ("Id", "Email"))
+    await warmed(solo, kept, spelled[0])
+    hot = [held for held in hot_of(solo)._memory.names.values() if isinstance(held, Hot)]
+    assert "Profiles.Id,User.Email" in [each.key.shape for each in hot]
+    for target in (made, kept):
+        assert found(solo, target, spelled[0])
     await happens(solo)
-    assert not found(solo, f"{BOOTSTRAP}?_shape=Profiles.Id,User.Id", spelled[0])
+    for target in (made, kept):
+        assert not found(solo, target, spelled[0])
     for headers in spelled:
         assert not found(solo, BOOTSTRAP, headers)
         assert not found(solo, f"{BOOTSTRAP}?_shape=User", headers)

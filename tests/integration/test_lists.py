@@ -126,6 +126,9 @@ async def test_an_unpublished_coworker_is_a_404_with_nexudus_own_body(solo: Stag
     assert solo.tenant.arrivals(target) == 2
     head = await solo.send("HEAD", target, solo.alice)
     assert (head.status_code, head.content) == (404, b"")
+    for tag in (second.headers["etag"], "*"):
+        again = await solo.get(target, solo.alice, headers={"if-none-match": tag})
+        assert (again.status_code, again.text) == (404, body), "no 304 is a 404 (RFC 9110 13.2.1)"
     shaped = await solo.get(f"{target}?_shape=Message.X", solo.alice)
     assert (shaped.status_code, shaped.text) == (404, body), "errors are not shaped"
     assert solo.tenant.arrivals(target) == 2

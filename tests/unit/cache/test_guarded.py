@@ -18,6 +18,7 @@ from bff.cache.guarded import (
 )
 from bff.cache.keys import Container, Scope
 from bff.cache.lineage import Step
+from bff.cache.patience import limited
 from bff.cache.store import Invalidated, Loaded, Put, Release
 from bff.errors import StoreUnavailable
 from tests.support.manual_time import ManualTime, settled
@@ -72,8 +73,9 @@ class Scripted:
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         self.stamp += 1
+        stamp = self.stamp
         await self._call("invalidate")
-        return Invalidated(self.stamp, self.stamp - 1, "m", frozenset())
+        return Invalidated(stamp, stamp - 1, "m", frozenset())
 
     async def remember(self, space: str, name: str, ttl_s: float) -> bool:
         await self._call("remember")
@@ -362,6 +364,57 @@ async def test_pitfall_23_stamps_that_go_back_are_a_store_that_forgot(
     assert forgotten == ["acme"]
     await store.load("acme", ())
     assert forgotten == ["acme"], "said once; whoever hears it sees to it"
+
+
+async def test_pitfall_23_a_store_that_was_only_read_is_noticed_to_have_forgotten(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    forgotten: list[str] = []
+    store.on_forgotten = forgotten.append
+    await store.load("acme", ())
+    inner.stamp -= 1
+    await fail(store, 1)
+    assert forgotten == ["acme"]
+
+
+async def test_pitfall_23_so_is_one_that_forgot_what_was_dropped_within_a_request(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    forgotten: list[str] = []
+    store.on_forgotten = forgotten.append
+    with limited(30.0):
+        await store.invalidate("acme", frozenset({"u:5"}))
+    inner.stamp -= 1
+    await fail(store, 1)
+    assert forgotten == ["acme"]
+    inner.stamp += 5
+    await store.load("acme", ())
+    inner.stamp -= 3
+    with limited(30.0):
+        await store.invalidate("acme", frozenset({"u:5"}))
+    assert forgotten == ["acme", "acme"]
+
+
+@pytest.mark.parametrize("late", ["load", "invalidate"])
+async def test_pitfall_23_an_answer_that_comes_late_does_not_hide_what_is_known(
+    store: GuardedStore, inner: Scripted, late: str
+) -> None:
+    forgotten: list[str] = []
+    store.on_forgotten = forgotten.append
+    slow, passing = asyncio.Event(), inner.gate
+    inner.gate = slow
+    call = store.load("acme", ()) if late == "load" else store.invalidate("acme", frozenset())
+    under_way = asyncio.create_task(call)
+    await settled()
+    inner.gate = passing
+    for _ in range(3):
+        await store.invalidate("acme", frozenset({"u:5"}))
+    slow.set()
+    await under_way
+    assert not forgotten
+    inner.stamp -= 1
+    await fail(store, 1)
+    assert forgotten == ["acme"]
 
 
 async def test_an_answer_that_an_invalidation_passes_is_no_sign_of_it(

@@ -13,7 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message, Scope
 
+from bff.cache.decide import Freshness
+from bff.cache.entry import Entry
 from bff.cache.memory import Held, Memory
+from bff.cache.tiered import Tier
 from bff.edge.compression import Encoding
 from bff.edge.counts import Counters, Counts
 from bff.edge.exchange import Exchange, new_request_id
@@ -27,10 +30,12 @@ from bff.edge.hot import (
 )
 from bff.edge.hot_answer import Hot, Reported, Served, Writers
 from bff.edge.hot_whole import HotWhole, MadeAnswer
-from bff.edge.respond import Finished, RepresentationKey
+from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.observe.metrics import Metrics
-from bff.session.reading import Reading
-from bff.shape import NamedShapes
+from bff.resources import PROFILES
+from bff.session.documents import Whole
+from bff.session.reading import Outcome, Reading
+from bff.shape import Columns, NamedShapes, parse
 from bff.spaces import Space
 from tests.support.calls import calls_of
 from tests.support.fake_clock import FakeClock
@@ -101,8 +106,8 @@ class Desk:
         held = Held(finished, 2, expires, frozenset({("acme", "u:1")}))
         assert self.memory.put(key, held, self.memory.ticket())
 
-    def learn(self, made: Scope, key: RepresentationKey = KEY) -> None:
-        exchange = Exchange("one", 0.0, SPACE, key.route, recalled=key)
+    def learn(self, made: Scope, recalled: RepresentationKey | AtHand = KEY) -> None:
+        exchange = Exchange("one", 0.0, SPACE, KEY.route, recalled=recalled)
         self.hot.learn(made, exchange, SENT)
 
     def find(self, made: Scope) -> tuple[Message, Message] | None:
@@ -143,6 +148,45 @@ def test_pitfall_1_requests_that_differ_have_different_names(
     desk.learn(first)
     assert desk.find(first) is not None
     assert (desk.find(second) is not None) is ((one, query) == (another, other_query))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"host", b"authorization", b"accept-encoding", b"accept-language", b"x-use-timezone",
+     b"origin"],
+)  # fmt: skip
+def test_pitfall_1_one_header_that_differs_is_enough(name: bytes) -> None:
+    others = [pair for pair in PLAIN if pair[0] != name]
+    desk = known(*others, (name, b"ab"))
+    for value in (b"ab", b"", b"Ab", b"ab ", b"abc", b"cd"):
+        found = desk.find(scope(*others, (name, value))) is not None
+        assert found is (value == b"ab")
+
+
+PATHS = (
+    b"/session/bootstrap",
+    b"/api/public/coworkers/profiles",
+    b"/api/public/coworkers/published/101/related",
+    b"/api/public/coworkers/published/102/related",
+)
+
+
+@pytest.mark.parametrize("learned", PATHS)
+def test_pitfall_4_an_answer_is_that_of_its_path_alone(learned: bytes) -> None:
+    desk = Desk()
+    desk.hold()
+    desk.learn(scope(*PLAIN, path=learned))
+    found = [path for path in PATHS if desk.find(scope(*PLAIN, path=path)) is not None]
+    assert found == [learned]
+
+
+def test_pitfall_11_an_answer_is_that_of_its_query_alone() -> None:
+    desk = Desk()
+    desk.hold()
+    desk.learn(scope(*PLAIN, query=b"_shape=Id"))
+    asked = (b"", b"_shape=Id", b"_shape=id", b"_shape=Id&", b"coworkerId=1&_shape=Id")
+    found = [query for query in asked if desk.find(scope(*PLAIN, query=query)) is not None]
+    assert found == [b"_shape=Id"]
 
 
 @pytest.mark.parametrize("name", [b"origin", b"cookie"])
@@ -207,6 +251,68 @@ def test_what_drops_the_answer_drops_its_names() -> None:
     assert desk.memory.used_bytes == 0
     desk.learn(scope(*PLAIN))
     assert not desk.memory.names, "what is gone is not learned"
+
+
+def whole(desk: Desk) -> Whole:
+    """A document that shapes can be made of, as it is kept."""
+    now = desk.clock.wall()
+    entry = Entry(200, b"{}", now, ("u:1",))
+    reading = Reading(PROFILES, entry, Outcome.HIT, Tier.L1, Freshness(60, 0, 0))
+    return Whole("whole", (), Columns({"User": {"Id": 1}}), 17, (reading,), now + 60)
+
+
+def keep(desk: Desk, document: Whole) -> None:
+    held = Held(document, 2, math.inf, frozenset({("acme", "u:1")}))
+    assert desk.memory.put(document.key, held, desk.memory.ticket())
+
+
+def test_pitfall_14_a_document_that_was_replaced_while_it_was_sent_is_not_learned() -> None:
+    """Its replacement may have been read after a write: the older one must not live as long."""
+    desk = Desk()
+    sent, asked = whole(desk), scope(*PLAIN, query=b"_shape=User")
+    keep(desk, sent)
+    desk.learn(asked, AtHand(KEY, sent))
+    assert desk.hot.find(asked) is not None
+    keep(desk, replace(sent))
+    assert not desk.memory.names
+    desk.learn(asked, AtHand(KEY, sent))
+    assert not desk.memory.names
+    assert desk.hot.find(asked) is None
+
+
+@pytest.mark.parametrize("ends", ["it grows old", "its copy does", "invalidations are not heard"])
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_pitfall_22_none_is_made_of_a_document_past_its_end(ends: str, asked_before: bool) -> None:
+    """Neither of what was selected before, nor of what is selected now."""
+    desk = Desk(clock=Still())
+    sent, asked = whole(desk), scope(*PLAIN, query=b"_shape=User.Id")
+    until = desk.clock.monotonic() + (0 if ends == "its copy does" else 1)
+    if ends == "it grows old":
+        sent = replace(sent, fresh_until=desk.clock.wall())
+    if asked_before:
+        assert sent.columns.text(parse("User.Id")) == b'{"User":{"Id":1}}'
+    held = Held(sent, 2, until, frozenset({("acme", "u:1")}))
+    assert desk.memory.put(sent.key, held, desk.memory.ticket())
+    desk.learn(asked, AtHand(KEY, sent))
+    assert desk.memory.names
+    if ends == "invalidations are not heard":
+        assert desk.hot.find(asked) is not None
+        desk.trusted_until = desk.clock.monotonic()
+    assert desk.hot.find(asked) is None
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_only_a_200_is_learned(status: int) -> None:
+    """A 304 of another would be none (RFC 9110 13.2.1), and all that is found is sent as a 200."""
+    desk = Desk()
+    desk.hold()
+    held = desk.memory.peek(KEY)
+    assert held is not None
+    assert isinstance(held.value, Finished)
+    other = replace(held, value=replace(held.value, status=status))
+    assert desk.memory.put(KEY, other, desk.memory.ticket())
+    desk.learn(scope(*PLAIN))
+    assert not desk.memory.names
 
 
 def test_an_answer_has_so_many_names_at_most() -> None:

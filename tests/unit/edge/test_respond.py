@@ -6,7 +6,7 @@ import gc
 import os
 import tracemalloc
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import orjson
 import pytest
@@ -18,7 +18,7 @@ from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
 from bff.cache.tiered import Tier
 from bff.edge.compression import Encoding
-from bff.edge.respond import JSON_TYPE, RepresentationKey, Responder, Unencoded
+from bff.edge.respond import JSON_TYPE, RepresentationKey, Responder, Unencoded, encode
 from bff.nexudus.headers import Variants
 from bff.observe.metrics import Metrics
 from bff.resources import PROFILES
@@ -83,9 +83,33 @@ async def desk() -> AsyncIterator[Desk]:
     await process.guarded.aclose()
 
 
-def finish(desk: Desk, reading: Reading) -> None:
-    made = Unencoded(200, JSON_TYPE, reading.entry.body, True, (reading,))
+def finish(desk: Desk, reading: Reading, *, complete: bool = True) -> None:
+    made = Unencoded(200, JSON_TYPE, reading.entry.body, complete, (reading,))
     desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+
+
+KEY = RepresentationKey("acme", "d", "profiles", "101", "Id", "tz=-", Encoding.IDENTITY)
+
+
+@pytest.mark.parametrize("part", [part.name for part in fields(RepresentationKey)])
+def test_pitfall_1_answers_that_differ_in_one_part_of_their_key_are_kept_apart(part: str) -> None:
+    value = Encoding.BR if part == "encoding" else getattr(KEY, part) + "2"
+    other = replace(KEY, **{part: value})
+    assert len({KEY, other}) == 2
+
+
+@pytest.mark.parametrize("part", ["space", "digest", "route", "ident", "variant"])
+def test_pitfall_11_the_same_bytes_for_another_have_another_validator(part: str) -> None:
+    other = replace(KEY, **{part: getattr(KEY, part) + "2"})
+    one, two = (encode(b"{}", Encoding.IDENTITY, key.whose(), "Id") for key in (KEY, other))
+    assert one.body == two.body
+    assert one.validator != two.validator
+
+
+def test_pitfall_11_the_same_bytes_in_another_shape_have_another_validator() -> None:
+    shapes = ("", "Id", "Name")
+    made = {encode(b"{}", Encoding.IDENTITY, KEY.whose(), shape).validator for shape in shapes}
+    assert len(made) == len(shapes)
 
 
 @pytest.mark.parametrize("late", ["list", "proof"])
@@ -144,6 +168,73 @@ async def test_pitfall_22_the_age_of_an_answer_counts_from_before_it_was_made(de
     await desk.time.advance(0.9)
     assert desk.lasts()
     await desk.time.advance(0.2)
+    assert not desk.lasts()
+
+
+async def test_a_finished_answer_is_used_until_it_ceases_to_be_fresh(desk: Desk) -> None:
+    """By the clock that its parts were dated by: its copy would be trusted for longer."""
+    await desk.fetched()
+    reading = await desk.read()
+    finish(desk, replace(reading, fresh=Freshness(5, 300, 3600)))
+    await desk.time.advance(4.9)
+    assert desk.lasts()
+    await desk.time.advance(0.1)
+    assert not desk.lasts()
+
+
+async def test_what_is_stale_incomplete_or_stored_nowhere_is_not_kept(desk: Desk) -> None:
+    await desk.fetched()
+    reading = await desk.read()
+    finish(desk, reading, complete=False)
+    assert not desk.lasts()
+    for outcome in (Outcome.STALE, Outcome.STALE_ERROR):
+        finish(desk, replace(reading, outcome=outcome))
+        assert not desk.lasts()
+    finish(desk, replace(reading, stored=False))
+    assert not desk.lasts()
+    finish(desk, reading)
+    assert desk.lasts()
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_an_answer_of_several_parts_is_as_good_as_the_worst_of_them(
+    desk: Desk, first: bool
+) -> None:
+    await desk.fetched()
+    good = await desk.read()
+    soon = desk.time.monotonic() + 3
+    for bad, kept in (
+        (replace(good, outcome=Outcome.STALE), False),
+        (replace(good, expires=soon), True),
+    ):
+        parts = (bad, good) if first else (good, bad)
+        made = Unencoded(200, JSON_TYPE, b"{}", True, parts)
+        desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+        assert desk.lasts() is kept
+    await desk.time.advance(3)
+    assert not desk.lasts()
+
+
+@pytest.mark.parametrize("tag", ["u:5", "r:profiles", "k:", "p:"])
+async def test_pitfall_22_what_drops_a_part_or_its_caller_drops_the_answer(
+    desk: Desk, tag: str
+) -> None:
+    await desk.fetched()
+    finish(desk, await desk.read())
+    assert desk.lasts()
+    tag += desk.principal.digest if tag.endswith(":") else ""
+    desk.process.memory.drop(SPACE, [tag])
+    assert not desk.lasts()
+
+
+async def test_pitfall_14_what_was_dropped_while_an_answer_was_made_is_not_kept_in_it(
+    desk: Desk,
+) -> None:
+    await desk.fetched()
+    reading, begun = await desk.read(), desk.responder.ticket()
+    desk.process.memory.drop(SPACE, ["u:5"])
+    made = Unencoded(200, JSON_TYPE, reading.entry.body, True, (reading,))
+    desk.responder.finish(desk.key, desk.principal, made, begun)
     assert not desk.lasts()
 
 

@@ -97,6 +97,24 @@ def test_an_absent_or_malformed_signature_is_refused(presented: str | None) -> N
     assert not signature_is_valid(b"[]", SECRET, presented)
 
 
+@pytest.mark.parametrize("at", range(64))
+def test_pitfall_20_every_digit_of_a_signature_counts(at: int) -> None:
+    signature = sign(b"[]")
+    other = "1" if signature[at] == "0" else "0"
+    assert not signature_is_valid(b"[]", SECRET, signature[:at] + other + signature[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    "signed", [b"", b" [1]", b"[1] ", b"[1]\n", b"[1", b"[2]", b"\xef\xbb\xbf[1]"]
+)
+@pytest.mark.parametrize("swapped", [False, True])
+def test_pitfall_20_the_signature_of_any_other_body_is_refused(
+    signed: bytes, swapped: bool
+) -> None:
+    body, signed = (signed, b"[1]") if swapped else (b"[1]", signed)
+    assert not signature_is_valid(body, SECRET, sign(signed))
+
+
 def test_an_empty_secret_proves_nothing() -> None:
     assert not signature_is_valid(b"[]", b"", sign(b"[]", b""))
 

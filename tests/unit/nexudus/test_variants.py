@@ -32,6 +32,13 @@ def test_pitfall_10_equal_keys_forward_equal_headers(one: RawHeaders, two: RawHe
     assert (first.canonical == second.canonical) == (first == second)
 
 
+def test_pitfall_10_no_value_is_taken_for_an_absent_one() -> None:
+    languages = [Variants(accept_language=value) for value in (None, "-", "+", "None", "+-")]
+    timezones = [Variants(use_timezone=value) for value in (None, "true", "false")]
+    texts = [variants.canonical for variants in (*languages, *timezones[1:])]
+    assert len(set(texts)) == len(texts)
+
+
 @given(raw_headers)
 def test_what_is_forwarded_is_its_own_normal_form(headers: RawHeaders) -> None:
     variants = Variants.of(headers)

@@ -95,6 +95,13 @@ def test_a_body_with_a_token_elsewhere_is_served_and_not_stored(
     assert orjson.loads(found.entry.body_for(TOKEN)) == document
 
 
+def test_a_404_that_repeats_the_token_is_not_stored() -> None:
+    """Its body would be, beside what the token alone was told."""
+    found = read(RELATED, answer(f"No /x?t={TOKEN}".encode(), 404), ident="101")
+    assert isinstance(found, Good)
+    assert not found.storable
+
+
 @pytest.mark.parametrize(
     ("headers", "storable"),
     [

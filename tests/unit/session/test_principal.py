@@ -36,11 +36,30 @@ def test_a_token_has_one_name_for_each_secret_and_space() -> None:
     assert one == identify("acme", "the-token", KEYS)
 
 
+@given(st.text(alphabet="abcXYZ019-_.~+/=", min_size=1, max_size=4096), st.data())
+def test_pitfall_1_every_character_of_a_token_counts(token: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(token) - 1))
+    other = token[:at] + ("0" if token[at] != "0" else "1") + token[at + 1 :]
+    names = {*identify("acme", token, KEYS).digests, *identify("acme", other, KEYS).digests}
+    assert len(names) == 4
+
+
+def test_pitfall_1_tokens_that_begin_alike_have_different_names() -> None:
+    alike = [identify("acme", f"{'x' * 8_000}{end}", KEYS) for end in ("", "a", "b")]
+    assert len({principal.digest for principal in alike}) == 3
+
+
 @given(st.integers(-(2**53), 2**53) | st.floats(-1e12, 1e12))
 def test_exp_of_a_jwt_is_its_end(exp: float) -> None:
     token = jwt({"sub": "7001", "exp": exp})
     assert jwt_expiry(token) == float(exp)
     assert identify("acme", token, KEYS).expires_at == float(exp)
+
+
+def test_a_payload_may_have_any_character_of_the_url_safe_alphabet() -> None:
+    token = jwt({"name": "~~~???>>>", "exp": 5})
+    assert {"-", "_"} <= set(token.split(".")[1])
+    assert jwt_expiry(token) == 5
 
 
 @given(st.none() | st.booleans() | st.text() | st.lists(st.integers(0, 9)))

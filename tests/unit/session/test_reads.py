@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,19 +11,24 @@ from typing import Any
 
 import pytest
 
+from bff.cache.bus import LocalBus
+from bff.cache.decide import Verdict
 from bff.cache.endings import Stored
-from bff.cache.keys import Container
+from bff.cache.entry import Entry
+from bff.cache.keys import Container, Scope
 from bff.cache.lead import Lead, Told
 from bff.cache.leadership import LocalLeadership
 from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded
+from bff.cache.tiered import Found, Tier
 from bff.errors import Overloaded, UpstreamDown, UpstreamTimeout
 from bff.nexudus.answers import Answer
 from bff.nexudus.budget.contract import Priority
 from bff.resources import PROFILES, RELATED
+from bff.session import wants
 from bff.session.interpret import Refusal
 from bff.session.landing import Call
-from bff.session.reading import Caller, Outcome, Reading
+from bff.session.reading import Ask, Caller, Outcome, Reading
 from tests.support.cache_process import SPACE, until
 from tests.support.manual_time import settled
 from tests.unit.session.conftest import OF_ALICE, TERMS, Session, answered
@@ -266,6 +272,9 @@ async def test_pitfall_2_that_no_call_was_to_be_had_proves_nobody(session: Sessi
     with pytest.raises(Overloaded):
         await session.reads.related(session.caller(), 101)
     assert (await profiles(session)).outcome is Outcome.STALE, "its own list is another matter"
+    await landed(session)
+    await session.time.advance(STALE_S)
+    assert (await profiles(session)).outcome is Outcome.STALE_ERROR, "however old, in its window"
 
 
 async def test_a_write_by_somebody_else_while_a_call_waits_its_turn_does_not_keep_it_unstored(
@@ -317,6 +326,149 @@ async def test_pitfall_3_that_a_profile_is_hidden_from_one_viewer_is_told_to_no_
         assert reading.outcome is outcome
 
 
+async def test_pitfall_22_a_shared_list_is_gone_by_no_longer_than_the_proof_of_its_caller(
+    session: Session,
+) -> None:
+    await profiles(session)
+    caller = session.caller()
+    proof = session.process.cache.held(wants.proof_of(caller.principal))
+    assert proof is not None
+    await session.time.advance(1)
+    for _ in range(2):  # asked for, and held
+        reading = await session.reads.related(caller, 101)
+        assert isinstance(reading, Reading)
+        assert reading.expires == proof.expires
+
+
+async def shared(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alice's related list, in the shared store alone: while that is asked, sharing ends.
+
+    Bob is proven as well.
+    """
+    await profiles(session, "bob")
+    await profiles(session)
+    await session.reads.related(session.caller(), 101)
+    await until(lambda: not session.process.flights.storing)
+    session.process.memory.forget()
+    session.nexudus.asked.clear()
+    load = session.process.guarded.load
+
+    async def meanwhile(space: str, places: Sequence[tuple[Container, str]]) -> Loaded:
+        loaded = await load(space, places)
+        if any(container.scope is Scope.COWORKER for container, _ in places):
+            session.landings.scope_of = lambda _, __: Scope.TOKEN
+        return loaded
+
+    monkeypatch.setattr(session.process.guarded, "load", meanwhile)
+
+
+async def test_pitfall_3_what_was_found_while_its_space_stopped_sharing_is_not_shown(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared(session, monkeypatch)
+    reading = await session.reads.related(session.caller("bob"), 101)
+    assert isinstance(reading, Reading)
+    assert reading.outcome is Outcome.MISS
+    assert session.nexudus.asked == [("bob", OF_ALICE)]
+
+
+async def test_pitfall_3_nor_is_what_was_foreseen(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared(session, monkeypatch)
+    caller = session.caller("bob")
+    asks = [Ask(caller, PROFILES, ""), Ask(caller, RELATED, "101")]
+    survey = await session.reads.lookup.survey(asks)
+    assert [reading.resource for reading in survey.fresh] == [PROFILES]
+
+
+async def test_nothing_is_refreshed_with_a_token_that_may_be_invented(session: Session) -> None:
+    await session.reads.related(session.caller(), 101)
+    await landed(session)
+    await session.time.advance(300 + 1)
+    calls = len(session.nexudus.asked)
+
+    async def gate() -> bool:
+        return False
+
+    reading = await session.reads.read(Ask(session.caller("bob"), RELATED, "101", gate=gate))
+    assert isinstance(reading, Reading)
+    assert reading.outcome is Outcome.STALE
+    assert len(session.process.flights) == 0
+    assert len(session.nexudus.asked) == calls
+
+
+async def test_pitfall_3_nor_is_it_what_a_flight_brings(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared(session, monkeypatch)
+    session.reads.refresh(Ask(session.caller("bob"), RELATED, "101"))
+    await landed(session)
+    assert session.nexudus.asked == [("bob", OF_ALICE)]
+
+
+@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize("on_profiles", [False, True])
+async def test_pitfall_2_who_comes_after_a_refusal_joins_no_flight_from_before_it(
+    session: Session, behind: bool, on_profiles: bool
+) -> None:
+    if behind:
+        await profiles(session)
+        await session.time.advance(FRESH_S + 1)
+    calls = len(session.nexudus.asked)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    first = asyncio.create_task(session.reads.profiles(session.caller()))
+    await held(session, calls + 1)
+    await session.reads.refused(session.caller().principal, on_profiles=on_profiles)
+    second = asyncio.create_task(session.reads.profiles(session.caller()))
+    await held(session, calls + 2)
+    session.nexudus.held[PROFILES.path].set()
+    before, after = await first, await second
+    assert isinstance(before, Reading)
+    assert isinstance(after, Reading)
+    assert before.outcome is (Outcome.STALE if behind else Outcome.MISS)
+    assert after.outcome is Outcome.MISS
+
+
+async def test_pitfall_14_while_nothing_is_heard_no_call_is_shared_across_an_invalidation(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been made by another process, and what began before it is too old."""
+    monkeypatch.setattr(LocalBus, "trusted", False)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    reading = [asyncio.create_task(session.reads.profiles(session.caller()))]
+    await held(session, 1)
+    await session.process.guarded.inner.invalidate(SPACE, frozenset(("u:7001",)))
+    reading += [asyncio.create_task(session.reads.profiles(session.caller())) for _ in range(2)]
+    await held(session, 2)
+    session.nexudus.held[PROFILES.path].set()
+    answers = [await each for each in reading]
+    assert [isinstance(answer, Reading) and answer.outcome for answer in answers] == [
+        Outcome.MISS, Outcome.MISS, Outcome.COALESCED,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("known", "hits"), [(False, 0), (True, 1)])
+async def test_a_shared_hit_of_a_caller_that_may_be_nobody_is_not_compared(
+    session: Session, known: bool, hits: int
+) -> None:
+    """It would cost a call with an invented token."""
+    await profiles(session)
+    await session.reads.related(session.caller(), 101)
+    if known:
+        await profiles(session, "bob")
+    heard: list[Ask] = []
+    session.reads.on_shared_hit = lambda ask, _: heard.append(ask)
+
+    async def gate() -> bool:
+        return False
+
+    reading = await session.reads.read(Ask(session.caller("bob"), RELATED, "101", gate=gate))
+    assert isinstance(reading, Reading)
+    assert reading.outcome is Outcome.HIT
+    assert len(heard) == hits
+
+
 async def test_calls_for_a_token_that_nobody_knows_give_way_to_those_of_members(
     session: Session,
 ) -> None:
@@ -332,7 +484,7 @@ async def test_what_is_fresh_in_process_costs_no_question_to_the_store(
 ) -> None:
     await profiles(session)
     await session.reads.related(session.caller(), 101)
-    asked: list[object] = []
+    asked: list[Sequence[tuple[Container, str]]] = []
     load = session.process.guarded.load
 
     async def counted(space: str, places: Sequence[tuple[Container, str]]) -> Loaded:
@@ -347,6 +499,41 @@ async def test_what_is_fresh_in_process_costs_no_question_to_the_store(
         assert reading.outcome is Outcome.HIT
     assert not asked
 
-    await session.time.advance(300 + 1)
-    await session.reads.related(session.caller(), 101)
-    assert asked, "what is stale may have been overtaken by something of the token's own"
+    await session.time.advance(295)
+    await session.reads.related(session.caller(), 101)  # held anew, not for long
+    asked.clear()
+    await session.time.advance(10)
+    reading = await session.reads.related(session.caller(), 101)
+    assert isinstance(reading, Reading)
+    assert reading.outcome is Outcome.STALE
+    own = wants.own_of(Ask(session.caller(), RELATED, "101")).address
+    places = [place for together in asked for place in together]
+    assert (own.container, own.field) in places, "it may be newer than what is stale"
+
+
+@pytest.mark.parametrize("own_first", [True, False])
+async def test_of_a_shared_list_and_one_of_the_tokens_own_the_better_is_shown(
+    session: Session, own_first: bool
+) -> None:
+    now = session.time.wall()
+    stale, fresh = (
+        Found(Entry(200, b"{}", now - age_s, ("c:101",)), Tier.L1, math.inf) for age_s in (301, 1)
+    )
+    ask = Ask(session.caller(), RELATED, "101")
+    values = (fresh, stale) if own_first else (stale, fresh)
+    verdict, reading = session.reads.lookup.judged(ask, (*values, None))
+    assert verdict is Verdict.FRESH
+    assert reading is not None
+    assert reading.entry is fresh.value
+
+
+async def test_a_list_that_was_read_anew_is_no_longer_the_one_that_was_shown(
+    session: Session,
+) -> None:
+    first = await profiles(session)
+    ask = Ask(session.caller(), PROFILES, "")
+    assert await session.reads.is_current(ask, first.entry)
+    await session.time.advance(FRESH_S + STALE_S + 1)
+    again = await profiles(session)
+    assert not await session.reads.is_current(ask, first.entry)
+    assert await session.reads.is_current(ask, again.entry)

@@ -23,7 +23,7 @@ from bff.session.sharing import (
     SHARED,
     SOON_S,
 )
-from tests.support.cache_process import SPACE
+from tests.support.cache_process import SPACE, until
 from tests.support.manual_time import settled
 from tests.unit.session.conftest import OF_ALICE, Watched, answered
 
@@ -95,7 +95,7 @@ async def test_401_withdraws_the_proof_and_proves_nothing(watched: Watched) -> N
     await watched.read("alice")
     watched.session.nexudus.serves[OF_ALICE] = answered(None, 401)
     await watched.read("bob")
-    await settled()
+    await until(lambda: bool(watched.outcomes))
     assert (watched.outcomes, watched.demoted) == (["unanswered"], False)
     reads, caller = watched.session.reads, watched.session.caller
     assert await reads.proof_of(caller("bob").principal) is None
@@ -174,6 +174,22 @@ class TestOtherProcesses:
         assert watched.demoted
         await watched.session.time.advance(POLL_S)
         assert not watched.demoted
+
+    async def test_pitfall_03_an_older_word_for_sharing_does_not_end_what_could_not_be_told(
+        self, watched: Watched
+    ) -> None:
+        """An operator restored the space once, and the store was away when it was demoted."""
+        await watched.sharing.start([SPACE])
+        await watched.sharing.restore(SPACE)
+        store = watched.session.process.guarded
+        store.keep_away()
+        await watched.sharing.demote(SPACE)
+        watched.sharing._heard_until.clear()  # it was away for longer than news are believed
+        for _ in range(4):
+            await watched.session.time.advance(max(PROBE_S, POLL_S))
+            assert watched.demoted
+        assert store.available
+        assert await store.flag(SPACE, FLAG) == PER_TOKEN
 
     async def test_what_could_not_be_told_is_told_later(self, watched: Watched) -> None:
         await watched.sharing.start([SPACE])

@@ -10,6 +10,10 @@ from starlette.types import Message
 
 from bff.errors import BodyTooLarge, ParameterError, RequestStalled
 from bff.ops.access import bodies
+from bff.spaces import Space, SpaceTable
+
+ONE = SpaceTable.single(Space.parse("acme"))
+TWO = SpaceTable.parse([("members.acme.example", "acme"), ("app.beta.example", "beta")])
 
 
 def sent(body: bytes) -> Request:
@@ -39,3 +43,19 @@ async def test_an_object_within_bounds_is_read() -> None:
     for other in (b"", b"[]", b"nonsense", b"[" * 4_000):
         with pytest.raises(ParameterError):
             await bodies.json_object(sent(other))
+
+
+def test_only_where_one_space_is_served_need_it_not_be_named() -> None:
+    assert bodies.named_space({}, ONE) == bodies.named_space({"space": "acme"}, ONE) == "acme"
+    assert bodies.named_space({"space": "beta"}, TWO) == "beta"
+    with pytest.raises(ParameterError):
+        bodies.named_space({}, TWO)
+
+
+@pytest.mark.parametrize("table", [ONE, TWO], ids=["one", "two"])
+@pytest.mark.parametrize("name", ["gamma", "", 7, ["acme"], "ACME "])
+def test_pitfall_4_a_space_that_is_not_served_is_not_taken_for_another(
+    table: SpaceTable, name: object
+) -> None:
+    with pytest.raises(ParameterError):
+        bodies.named_space({"space": name}, table)

@@ -50,6 +50,16 @@ def test_no_other_token_is_anybodys(token: str) -> None:
     assert TOKENS[0] not in str(refused.value)
 
 
+@pytest.mark.parametrize("operator", ALL, ids=lambda each: each.name)
+def test_pitfall_20_a_token_is_compared_whole_and_as_it_is(operator: Operator) -> None:
+    token = operator.token.get_secret_value()
+    near = (token[:-1], f"{token}x", token.swapcase(), f"{token[:-1]}~", token[1:])
+    for other in near:
+        assert other != token
+        with pytest.raises(CredentialsError):
+            Operators(ALL).of(headers(other))
+
+
 def test_without_operators_nobody_is_one() -> None:
     assert not Operators(())
     with pytest.raises(CredentialsError):
