@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
 import secrets
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import orjson
 
@@ -17,6 +19,12 @@ from bff.resources import Resource
 
 THROTTLED = frozenset({409, 429})
 MAX_CONTENT_TYPE = 255
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+    rb"|\\."
+)
+_REPLACEMENT: Final = rb"\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +94,10 @@ def parsed(resource: Resource, answer: Answer) -> object:
     """The document of a successful answer. Raises UnusableAnswer."""
     if answer.status != 200:
         raise UnusableAnswer(f"Nexudus answered {resource.name} with {answer.status}, not 200.")
+    # Some .NET writers begin with a byte order mark, which readers may ignore (RFC 8259 8.1).
+    body = answer.body.removeprefix(codecs.BOM_UTF8)
     try:
-        # Some .NET writers begin with a byte order mark, which readers may ignore (RFC 8259 8.1).
-        document: object = orjson.loads(answer.body.removeprefix(codecs.BOM_UTF8))
+        document: object = _read(body)
     except ValueError:
         raise UnusableAnswer(f"Nexudus answered {resource.name} with 200 but no JSON.") from None
     if not resource.accepts(document):
@@ -96,6 +105,18 @@ def parsed(resource: Resource, answer: Answer) -> object:
             f"Nexudus answered {resource.name} with 200 and JSON of another form than documented."
         )
     return document
+
+
+def _read(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        # Half of a character, such as a name that was cut within an emoji: JSON may say it (RFC
+        # 8259 8.2), browsers read it, and a member should not be without a session for it.
+        whole = _ESCAPE.sub(lambda m: _REPLACEMENT if m["half"] else m[0], body)
+        if whole == body:
+            raise
+        return orjson.loads(whole)
 
 
 def _without_token(resource: Resource, document: object, token: str) -> tuple[bytes, int | None]:

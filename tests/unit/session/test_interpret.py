@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import json
+from typing import Any
 
 import orjson
 import pytest
@@ -15,7 +17,7 @@ from bff.resources import PROFILES, RELATED, Resource
 from bff.session.interpret import Good, Refusal, interpret
 
 TOKEN = "canary-token.of~a+member/=="
-LISTED = {
+LISTED: dict[str, Any] = {
     "User": {"Id": 7001, "AccessToken": TOKEN, "FullName": "Jane"},
     "DefaultBusiness": None,
     "Profiles": [{"Id": 101, "IsDefaultProfile": True}],
@@ -151,6 +153,29 @@ def test_a_byte_order_mark_is_ignored() -> None:
     found = read(PROFILES, answer(codecs.BOM_UTF8 + orjson.dumps(LISTED)))
     assert isinstance(found, Good)
     assert found.entry.body_for(TOKEN) == orjson.dumps(LISTED)
+
+
+PIECES = st.lists(
+    st.sampled_from(["\ud83d", "\ude00", "\ud800", "\udfff", "\\", "\\ud83d", '"', "é", "a"])
+)
+
+
+@given(pieces=PIECES)
+def test_half_a_character_costs_nobody_the_session(pieces: list[str]) -> None:
+    name = "".join(pieces)
+    listed = {**LISTED, "User": {**LISTED["User"], "FullName": name}}
+    found = read(PROFILES, answer(json.dumps(listed).encode()))
+    assert isinstance(found, Good)
+    told = json.loads(found.entry.body_for(TOKEN))
+    whole = name.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert told == {**listed, "User": {**listed["User"], "FullName": whole}}
+    assert found.storable
+
+
+def test_half_a_character_excuses_nothing_else() -> None:
+    broken = b'{"User": {"FullName": "\\ud83d"}, "Profiles": ['
+    with pytest.raises(UnusableAnswer, match="no JSON"):
+        read(PROFILES, answer(broken))
 
 
 @pytest.mark.parametrize(
