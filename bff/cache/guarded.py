@@ -182,8 +182,15 @@ class GuardedStore:
         task.add_done_callback(self._behind.discard)
 
     async def _load(self, space: str, taken: Callable[[], Wants]) -> Loaded:
-        known = self._latest.get(space, 0)  # before it is sent: answers may pass each other
-        loaded = await self._ask("load", lambda: self.inner.load(space, taken(), known))
+        known = 0
+
+        def send() -> Awaitable[Loaded]:
+            nonlocal known
+            # Just before it is sent: until then others join, and answers may pass each other.
+            known = self._latest.get(space, 0)
+            return self.inner.load(space, taken(), known)
+
+        loaded = await self._ask("load", send)
         if loaded.stamp < known:
             self._forgotten(space, known)
             raise Refused("it forgot invalidations")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,6 +18,7 @@ from bff.cache.flight import Flights
 from bff.cache.guarded import GuardedStore
 from bff.cache.memory import Memory
 from bff.cache.messages import Listener
+from bff.cache.store import Invalidated
 from bff.errors import StoreUnavailable
 
 log = structlog.get_logger("bff.cache")
@@ -29,6 +30,9 @@ AGAIN_S = 1.0
 """Between attempts to deliver what takes the store from nobody meanwhile."""
 MAX_PENDING = 10_000
 BATCH = 500
+AT_ONCE = 256
+"""Most tags that one command drops: nobody else is answered by Redis meanwhile, and one that takes
+longer than it is waited for would be repeated for ever."""
 EVERYTHING = frozenset(("r:profiles", "r:related", "r:proof"))
 """The tags of all documents of a space; a test compares them with the declared resources."""
 
@@ -96,7 +100,7 @@ class Invalidator:
         began = self._store.clock.monotonic()
         self.apply(space, tags)
         try:
-            done = await self._store.invalidate(space, tags)
+            done = [await self._store.invalidate(space, part) for part in _parts(tags)]
         except asyncio.CancelledError:
             self._keep(space, tags)  # whether the store took it, nobody will learn
             raise
@@ -107,12 +111,31 @@ class Invalidator:
         else:
             # A fetch that began between the first drop and the store's is fenced by the second.
             self._drop(space, tags)
-            assert self.bus is not None
-            everywhere = await self.bus.acknowledged(done.message_id, done.peers)
+            forgot = (space, EVERYTHING) in self._pending
+            everywhere = await self._acknowledged(done)
+            if forgot:
+                everywhere &= await self._mended(space)
             took_s = self._store.clock.monotonic() - began
             reach = Reach(stored=True, everywhere=everywhere, took_s=took_s)
         self.observe(space, cause, reach)
         return reach
+
+    async def _acknowledged(self, done: Iterable[Invalidated]) -> bool:
+        """One that hangs is waited for once: what follows was published before that wait, too."""
+        assert self.bus is not None
+        for each in done:
+            if not await self.bus.acknowledged(each.message_id, each.peers):
+                return False
+        return True
+
+    async def _mended(self, space: str) -> bool:
+        """What this one showed to be of the past goes before it is answered: elsewhere it may be
+        read by processes that know nothing of it. It is kept all the same, and delivered again.
+        """
+        try:
+            return await self._acknowledged([await self._store.deliver(space, EVERYTHING)])
+        except StoreUnavailable:
+            return False
 
     async def deliver_pending(self) -> None:
         """Deliver what was kept, though the store is away; raises StoreUnavailable.
@@ -123,11 +146,14 @@ class Invalidator:
             batch = list(self._pending)[:BATCH]
             for each in batch:
                 del self._pending[each]
+            parts = [(space, part) for space, tags in _by_space(batch) for part in _parts(tags)]
+            delivered = 0
             try:
-                for space, tags in _by_space(batch).items():
-                    await self._store.deliver(space, tags)
+                while delivered < len(parts):
+                    await self._store.deliver(*parts[delivered])
+                    delivered += 1
             except BaseException:
-                self._pending |= dict.fromkeys(batch)
+                self._pending |= dict.fromkeys(parts[delivered:] if delivered else batch)
                 raise
 
     async def _deliver_behind(self) -> None:
@@ -172,11 +198,20 @@ def _of_refused_tokens(tags: frozenset[str]) -> bool:
     return all(tag.startswith(tagging.OF_TOKENS) for tag in tags)
 
 
-def _by_space(pending: Iterable[Dropped]) -> dict[str, frozenset[str]]:
+def _parts(tags: frozenset[str]) -> Iterator[frozenset[str]]:
+    if len(tags) <= AT_ONCE:
+        yield tags
+        return
+    ordered = sorted(tags)
+    for first in range(0, len(ordered), AT_ONCE):
+        yield frozenset(ordered[first : first + AT_ONCE])
+
+
+def _by_space(pending: Iterable[Dropped]) -> Iterable[Dropped]:
     found: dict[str, frozenset[str]] = {}
     for space, tags in pending:
         found[space] = found.get(space, frozenset()) | tags
-    return found
+    return found.items()
 
 
 def _merged(pending: Iterable[Dropped]) -> dict[Dropped, None]:

@@ -79,6 +79,9 @@ async def test_a_browser_that_asks_first_is_not_stopped_by_that(front: Front) ->
         for origin in OTHERS:
             answer = await wild(client, "OPTIONS", origin=origin, **asked)
             assert (answer.status_code, readable_by(origin, answer)) == (429, False)
+        forged = asked | {"access_control_request_method": f"POST {PORTAL}"}
+        answer = await wild(client, "OPTIONS", origin=OTHERS[0], **forged)
+        assert (answer.status_code, readable_by(OTHERS[0], answer)) == (429, False)
         for method, headers in (("OPTIONS", {}), ("POST", asked)):
             answer = await wild(client, method, origin=PORTAL, **headers)
             assert answer.status_code == 429

@@ -89,6 +89,22 @@ async def test_pitfall_22_a_newcomer_that_drops_first_is_answered_once_the_past_
             assert not await stored(knower)
 
 
+async def test_pitfall_22_who_finds_out_by_its_own_is_answered_once_the_past_is_gone(
+    redis_url: str,
+) -> None:
+    async with process(redis_url, "knower", PATIENT) as knower:
+        await trusting(knower)
+        await keep(knower)
+        async with put_back(redis_url):
+            assert await write(knower) == EVERYWHERE
+        async with process(redis_url, "newcomer", PATIENT) as newcomer:
+            await trusting(newcomer)
+            assert await newcomer.get(LIST) == version(1), "nobody could know better"
+            await drops_something_else(knower)
+            assert await newcomer.get(LIST) is None
+            assert not await stored(newcomer)
+
+
 async def test_pitfall_22_who_only_heard_of_what_was_lost_knows_of_it(redis_url: str) -> None:
     async with process(redis_url, "hearer", PATIENT) as hearer:
         async with process(redis_url, "writer", PATIENT) as writer:

@@ -55,8 +55,7 @@ class Book:
         self._clock = LedgerClock()
         self._tallies = Tallies(windows)
         self.strangers = Strangers(windows, shares.stranger)
-        self._ever = [0] * len(windows)
-        self._told = [0] * len(windows)
+        self._ever, self._told = [0] * len(windows), [0] * len(windows)
         self._reports = Reports()
         self._granted_at = self._followed_from = -math.inf
 
@@ -324,7 +323,8 @@ class Book:
         return self.windows[index].spaced or self._level(index, priority, now) < self.processes
 
     def _counting(self, index: int, now: float) -> Tally:
-        return self._tallies.counting(index, now, self.strictness.stretch_at(now))
+        counting = self._tallies.counting(index, now, self.strictness.stretch_at(now))
+        return counting.without_oldest(self._reports.given_back(self.windows[index].writes_only))
 
     def _trim(self, now: float) -> None:
         self._tallies.trim(now, self.strictness.stretch_at(now))

@@ -51,6 +51,11 @@ class Reports:
         """To be told with the next question."""
         self._due = (*self._due, report)[-MOST:]
 
+    def given_back(self, writes_only: bool) -> int:
+        """Places that are free, though the ledger is yet to hear of it."""
+        free = (each for each in self._due if each.fate is Fate.RETURNED)
+        return sum(each.write or not writes_only for each in free)
+
     def take(self, epoch: str) -> tuple[Report, ...]:
         """What to tell a ledger of that epoch; nothing of another is of use to it."""
         due, self._due = self._due, ()

@@ -201,16 +201,19 @@ class SpaceBudget:
 
         grant.on_sent = self._then_telling(grant.on_sent)
         if grant.on_returned is not None:
-            grant.on_returned = self._then_telling(grant.on_returned)
+            grant.on_returned = self._then_telling(grant.on_returned, frees=True)
         if grant.priority is Priority.STRANGER:
             grant.on_accepted = accepted
-        self._given = grant
-        self._spent_at = self._clock.monotonic()
+        self._given, self._spent_at = grant, self._clock.monotonic()
         self._give(grant)
 
-    def _then_telling(self, noted: Callable[[float], None]) -> Callable[[float], None]:
+    def _then_telling(
+        self, noted: Callable[[float], None], *, frees: bool = False
+    ) -> Callable[[float], None]:
         def told(now: float) -> None:
             noted(now)
+            if frees:
+                self._denials.place_freed()
             self._changed.set()
             if self.book.spaced and self.book.shared and self.book.processes > 1:
                 self._report_due = True

@@ -78,6 +78,10 @@ class Denials:
         self._said = {kind: denied for kind, denied in self._said.items() if not kind[2]}
         return len(self._said) < said
 
+    def place_freed(self) -> None:
+        """A call that counted does no more; of the part of strangers that says nothing."""
+        self._said = {kind: denied for kind, denied in self._said.items() if kind[2]}
+
     def clear(self) -> None:
         """What was said holds no more."""
         self._said.clear()

@@ -497,6 +497,28 @@ async def test_pitfall_22_an_answer_of_another_store_does_not_hide_what_came_mea
     assert inner.known == [10, 20]
 
 
+async def test_pitfall_22_a_load_that_waits_in_line_tells_what_is_known_when_it_is_sent(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    store.passed("acme", Step(1, 10))
+    inner.gate.clear()
+    others = [asyncio.create_task(store.ping()) for _ in range(CONCURRENT)]
+    await settled()
+    # Gathered before the invalidation, and joined after it.
+    early = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    store.passed("acme", Step(11, 20))
+    late = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    inner.stamp = 11
+    inner.gate.set()
+    await asyncio.gather(*others)
+    for each in (early, late):
+        with pytest.raises(StoreUnavailable):
+            await each
+    assert (inner.known, forgotten) == ([20], ["acme"])
+
+
 async def test_pitfall_22_a_store_that_is_back_is_asked_whether_it_forgot_before_it_is_used(
     store: GuardedStore, inner: Scripted, forgotten: list[str], time: ManualTime
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from bff import resources
 from bff.cache import invalidation
 from bff.cache.guarded import PROBE_S
 from bff.cache.invalidation import AGAIN_S, EVERYTHING, Reach
+from bff.errors import StoreUnavailable
 from tests.support.cache_process import SPACE, entry, profiles, related, until
 from tests.support.manual_time import settled
 from tests.unit.cache.conftest import World
@@ -248,6 +250,58 @@ async def test_a_delivery_that_fails_half_way_is_taken_up_again(
     world.store.failing.clear()
     await recovery(world)
     assert world.mine.invalidator.pending == 0
+
+
+def parts_taken(world: World, failing: int = 0) -> list[frozenset[str]]:
+    """What the store is told to drop, by command, but for the one of that number, which fails."""
+    taken: list[frozenset[str]] = []
+    deliver, numbers = world.store.invalidate, itertools.count(1)
+
+    async def told(space: str, tags: frozenset[str]) -> object:
+        if next(numbers) == failing:
+            raise StoreUnavailable("busy")
+        taken.append(tags)
+        return await deliver(space, tags)
+
+    world.mine.guarded.inner.invalidate = told  # type: ignore[method-assign,assignment]
+    return taken
+
+
+MANY = frozenset(f"u:{user}" for user in range(7))
+
+
+async def test_pitfall_23_many_tags_are_dropped_by_commands_that_take_no_longer_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "AT_ONCE", 3, raising=False)
+    await keep(world)
+    taken = parts_taken(world)
+    reach = await world.mine.invalidator.invalidate(SPACE, MANY, "webhook")
+    assert reach == Reach(stored=True, everywhere=True)
+    assert [len(part) for part in taken] == [3, 3, 1]
+    assert frozenset().union(*taken) == MANY
+    assert len(world.bus.asked) == 3, "and of each all are told"
+    assert await world.mine.get(LISTING) is None
+    world.bus.heard = False
+    assert not (await world.mine.invalidator.invalidate(SPACE, MANY, "webhook")).everywhere
+    assert len(world.bus.asked) == 4, "who hangs is waited for once"
+
+
+async def test_pitfall_23_of_many_that_wait_none_is_delivered_twice_where_a_part_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "AT_ONCE", 3, raising=False)
+    world.store.fail_all()
+    for user in MANY:
+        await world.mine.invalidator.invalidate(SPACE, frozenset({user}), "webhook")
+    world.store.failing.clear()
+    taken = parts_taken(world, failing=3)
+    await world.time.advance(PROBE_S)
+    await until(lambda: len(taken) == 2 and world.mine.invalidator.pending == 1)
+    assert not world.mine.guarded.available
+    await recovery(world)
+    assert [len(part) for part in taken] == [3, 3, 1]
+    assert frozenset().union(*taken) == MANY
 
 
 async def test_pitfall_14_one_that_comes_during_the_delivery_is_delivered_too(

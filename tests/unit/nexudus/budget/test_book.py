@@ -486,6 +486,29 @@ def test_what_is_known_to_be_used_makes_the_least_wait_longer_but_for_what_may_b
     assert 50 < wait(Priority.INTERACTIVE, False, (10, 0), NOW) < 60
 
 
+def test_a_place_given_back_is_free_before_the_ledger_hears_of_it() -> None:
+    mine = book(MINUTE, WRITES)
+    for seconds in range(60, 0, -5):
+        told_of(mine, 0, 0, now=NOW - seconds)
+    told_of(mine, 40, 8)
+    heard = answer(usage=[(40, 40), (8, 8)], now_s=5_000.0, asked_at=NOW)
+    read, write = (mine.granted(heard, each, Priority.INTERACTIVE) for each in (False, True))
+
+    def waits() -> list[bool]:
+        least = partial(mine.least_wait_s, Priority.INTERACTIVE)
+        return [least(each, (0, 0), NOW) > 50 for each in (False, True)]
+
+    assert (waits(), mine.used(NOW)) == ([True, True], [40, 8])
+    read.returned(NOW)
+    assert (waits(), mine.used(NOW)) == ([False, True], [39, 8])
+    write.returned(NOW)
+    assert (waits(), mine.used(NOW)) == ([False, False], [38, 7])
+    told = mine.tell(NOW)
+    assert waits() == [True, True]
+    mine.untell(told, unheard=True)
+    assert waits() == [False, False]
+
+
 def test_a_grant_alone_counts_from_the_latest_time_that_it_may_be_sent_until_it_is() -> None:
     mine = book(SPACING, MINUTE)
     told_of(mine, 0, 0, names=("p0",))

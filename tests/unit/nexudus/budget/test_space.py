@@ -368,6 +368,18 @@ async def test_a_grant_of_a_caller_that_left_is_the_next_ones_or_nobodys(desk: D
     assert (args[16], args[-2]) == (1, 4)  # a report, of a place that is given back
 
 
+async def test_whoever_gives_its_place_back_is_not_turned_away_for_what_was_said_before(
+    desk: Desk,
+) -> None:
+    first = await desk.call()
+    desk.answers = [raw(0, wait_ms=48_000)]
+    assert refusal(await desk.call()).retry_after_s == 48
+    desk.answers = [raw(1)]
+    first.result().returned(desk.time.monotonic())
+    assert (await desk.call()).done()
+    assert desk.calls[-1].result().lasts(desk.time.monotonic())
+
+
 async def test_a_grant_that_comes_with_the_cancellation_is_passed_on(desk: Desk) -> None:
     desk.ledger.gate.clear()
     gone, there = await desk.call(), await desk.call()
