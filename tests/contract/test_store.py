@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from bff.cache.connect import connect
 from bff.cache.keys import Container, Scope
-from bff.cache.remote import PROOF_FIELD
+from bff.cache.remote import PROOF_FIELD, RemoteStore
 from bff.cache.store import Put, Raw, header
 from tests.support import store_backend
-from tests.support.cache_process import SPACE
+from tests.support.cache_process import KEYSPACE, SPACE
 from tests.support.store_backend import BASE, COWORKER, OTHER_TOKEN, SEALED, TOKEN, Backend
 from tests.support.store_machine import StoreMachine, set_clock
 
@@ -297,6 +299,23 @@ async def test_a_drop_at_the_very_stamp_of_a_fetch_refuses_it(backend: Backend) 
         stamp = await backend.begin()
         assert await backend.drop(*tags) == stamp
         assert not await backend.save(container, on, stamp=stamp)
+
+
+async def test_pitfall_14_two_invalidations_in_one_microsecond_are_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read between them is from before the second."""
+    day = SimpleNamespace(time=lambda: 1_800_000_000.000_005)
+    monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", day)
+    store = RemoteStore(connect("embedded://"), KEYSPACE, process="me", timeout_s=10)
+    backend = Backend(store, store.client)
+    first = await backend.drop("u:1")
+    assert first == 1_800_000_000_000_005
+    assert await backend.save(TOKEN, "u:1")
+    second = await backend.drop("u:1")
+    assert second > first
+    assert await backend.read(TOKEN) is None
+    await store.aclose()
 
 
 async def test_stamps_are_exact_to_the_last_digit_for_the_next_two_centuries(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from bff.cache.connect import connect
+from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded
 from tests.support import store_backend
-from tests.support.cache_process import SPACE
+from tests.support.cache_process import KEYSPACE, SPACE
 from tests.support.store_backend import BASE, COWORKER, Backend
 
 old_redis_server = store_backend.old_redis_server
@@ -100,3 +104,19 @@ async def test_a_step_of_one_is_not_kept_since_nothing_is_in_it(backend: Backend
     for _ in range(3):
         await backend.drop("u:1")
     assert await kept_steps(backend) == []
+
+
+@pytest.mark.parametrize(("later_us", "kept"), [(1, False), (2, False), (3, True), (4, True)])
+async def test_pitfall_22_a_step_is_kept_as_soon_as_anything_is_in_it(
+    monkeypatch: pytest.MonkeyPatch, later_us: int, kept: bool
+) -> None:
+    day = SimpleNamespace(time=lambda: 1_800_000_000.0)
+    monkeypatch.setattr("fakeredis.commands_mixins.server_mixin.time", day)
+    store = RemoteStore(connect("embedded://"), KEYSPACE, process="me", timeout_s=10)
+    backend = Backend(store, store.client)
+    first = await backend.drop("u:1")
+    day.time = lambda: 1_800_000_000.0 + later_us / 1_000_000
+    assert await backend.drop("u:1") == first + later_us
+    inside = first + 2  # neither the stamp of an invalidation nor one past it, if it is inside
+    assert ((await asked(backend, inside)).stamp < inside) is kept
+    await store.aclose()

@@ -19,7 +19,7 @@ from bff.cache.guarded import (
 from bff.cache.keys import Container, Scope
 from bff.cache.lineage import Step
 from bff.cache.patience import limited
-from bff.cache.store import Invalidated, Loaded, Put, Release
+from bff.cache.store import Invalidated, Loaded, Put, Refused, Release
 from bff.errors import StoreUnavailable
 from tests.support.manual_time import ManualTime, settled
 
@@ -558,3 +558,57 @@ async def test_whoever_waits_for_its_return_waits_no_longer_than_that(
     assert not waiting.done()
     await time.advance(PROBE_S)
     await waiting
+
+
+async def test_pitfall_23_of_answers_that_show_it_together_one_says_it(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    store.passed("acme", Step(1, 10))
+    inner.gate.clear()
+    loads = []
+    for _ in range(3):  # each is sent before the next is asked for
+        loads.append(asyncio.create_task(store.load("acme", ())))
+        await settled()
+    assert inner.known == [10, 10, 10]
+    inner.gate.set()
+    answers = await asyncio.gather(*loads, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Refused] * 3
+    assert forgotten == ["acme"]
+
+
+async def test_pitfall_23_one_that_comes_late_does_not_make_what_is_known_since_forgotten(
+    store: GuardedStore, inner: Scripted, forgotten: list[str]
+) -> None:
+    store.passed("acme", Step(1, 10))
+    late, passing = asyncio.Event(), inner.gate
+    inner.gate = late
+    loading = asyncio.create_task(store.load("acme", ()))
+    await settled()
+    inner.gate = passing
+    await fail(store, 1)
+    assert forgotten == ["acme"]
+    inner.stamp = 4
+    await store.load("acme", ())
+    late.set()
+    with pytest.raises(Refused):
+        await loading
+    assert forgotten == ["acme"], "it is of before: what is known now is another's"
+    await store.load("acme", ())
+    assert inner.known[-1] == 4
+
+
+async def test_calls_that_fail_together_are_one_failure(
+    store: GuardedStore, inner: Scripted
+) -> None:
+    """Whoever has a connection loses it at once: that says no more than one call's failure."""
+    inner.up = False
+    for failed in range(1, FAILURES_TO_OPEN):
+        inner.gate.clear()
+        burst = [asyncio.create_task(store.flag("acme", "f")) for _ in range(CONCURRENT)]
+        await settled()
+        inner.gate.set()
+        await asyncio.gather(*burst, return_exceptions=True)
+        assert len(inner.calls) == failed * CONCURRENT
+        assert store.available
+    await fail(store, 1)
+    assert not store.available

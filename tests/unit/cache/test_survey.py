@@ -114,6 +114,19 @@ async def test_pitfall_23_a_store_that_failed_is_asked_again(stored: World) -> N
     assert await find(stored, seen, SHARED, OWN) == (Found(RELATED, Tier.L2), None)
 
 
+async def test_pitfall_23_what_only_stood_in_is_asked_for_again(stored: World) -> None:
+    stored.mine.cache._stand_in_s = 3600.0
+    wants = (LISTING, SHARED)
+    assert (await survey(stored, wants)).names
+    stored.store.failing = {"load"}
+    copies = await find(stored, None, *wants)
+    assert [copy is not None and copy.stands_in for copy in copies] == [True, True]
+    seen = await survey(stored, wants)
+    assert not seen.names
+    stored.store.failing = set()
+    assert await find(stored, seen, SHARED) == (Found(RELATED, Tier.L2),)
+
+
 async def test_what_is_in_process_is_not_asked_for(stored: World) -> None:
     stored.mine.cache._max_age_s = 60.0
     await survey(stored)

@@ -103,6 +103,18 @@ async def test_pitfall_14_what_the_store_refuses_goes_with_all_that_was_made_of_
     assert memory.peek(profiles(OTHER).key) is not None
 
 
+async def test_pitfall_14_a_ticket_is_of_before_the_store_was_asked_for_it(world: World) -> None:
+    """What is dropped here meanwhile may have been known to the store before."""
+    cache, world.store.held = world.mine.cache, {"load"}
+    beginning = asyncio.create_task(cache.begin(SPACE))
+    await until(lambda: "load" in world.store.calls)
+    world.mine.memory.drop(SPACE, ["u:5"])
+    world.store.release.set()
+    ticket = await beginning
+    kept = await cache.keep(ticket, [Fill(profiles(TOKEN), LIST, LIST.tags)], 60)
+    assert kept is Kept.NOWHERE
+
+
 async def test_pitfall_02_what_is_refused_before_it_is_stored_is_not_stored(world: World) -> None:
     """Whether or not the store took the refusal, which may be delivered to it much later."""
     cache, want = world.mine.cache, profiles(TOKEN)

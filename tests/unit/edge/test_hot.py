@@ -32,7 +32,7 @@ from bff.edge.hot_answer import Hot, Reported, Served, Writers
 from bff.edge.hot_whole import HotWhole, MadeAnswer
 from bff.edge.respond import AtHand, Finished, RepresentationKey
 from bff.observe.metrics import Metrics
-from bff.resources import PROFILES
+from bff.resources import PROFILES, RELATED
 from bff.session.documents import Whole
 from bff.session.reading import Outcome, Reading
 from bff.shape import Columns, NamedShapes, parse
@@ -280,6 +280,75 @@ def test_pitfall_14_a_document_that_was_replaced_while_it_was_sent_is_not_learne
     assert desk.hot.find(asked) is None
 
 
+@pytest.mark.parametrize(
+    "query",
+    [b"_shape=User\xc3\xa9", b"_shape=User.\xff", b"_shape=User%2EId", b"_shape=User+",
+     b"_shape=User.Id&coworkerId=101", b"coworkerId=101&_shape=User.Id", b"_shape=", b""],
+)  # fmt: skip
+def test_pitfall_1_none_is_made_for_a_query_that_has_to_be_decoded_or_is_more_than_a_shape(
+    query: bytes,
+) -> None:
+    desk = Desk()
+    sent = whole(desk)
+    keep(desk, sent)
+    desk.learn(scope(*PLAIN, query=b"_shape=User"), AtHand(KEY, sent))
+    assert desk.hot.find(scope(*PLAIN, query=b"_shape=User.Id")) is not None
+    assert desk.hot.find(scope(*PLAIN, query=query)) is None
+
+
+def test_pitfall_22_a_shape_is_made_of_the_document_of_its_own_parts_alone() -> None:
+    """One of more parts may be older than what the usual way would make it of, and ends sooner."""
+    desk = Desk()
+    columns = Columns({"User": {"Id": 1}, "RelatedProfiles": [{"Id": 2}]})
+    both = replace(whole(desk), parts=(RELATED,), columns=columns)
+    keep(desk, both)
+    desk.learn(scope(*PLAIN, query=b"_shape=User.Id,RelatedProfiles.Id"), AtHand(KEY, both))
+    for query, is_made in (
+        (b"_shape=User.Id", False),
+        (b"_shape=User.Id,RelatedProfiles.Id", True),
+        (b"_shape=RelatedProfiles.Id,User.Id", True),
+        (b"_shape=User.Id", False),
+    ):
+        assert (desk.hot.find(scope(*PLAIN, query=query)) is not None) is is_made
+
+
+def kept_in_shape(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Scope:
+    """What is asked for: an answer made of a document often enough to be kept."""
+    monkeypatch.setattr(Reports, "report", lambda *_: None)
+    sent = whole(desk)
+    keep(desk, sent)
+    desk.learn(scope(*PLAIN, query=b"_shape=User"), AtHand(KEY, sent))
+    asked = scope(*PLAIN, query=b"_shape=User.Id")
+    for _ in range(3):
+        assert desk.find(asked) is not None
+    assert desk.memory.peek(replace(KEY, shape="User.Id")) is not None
+    return asked
+
+
+def test_pitfall_22_what_drops_a_document_drops_what_was_kept_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    asked = kept_in_shape(desk, monkeypatch)
+    desk.memory.drop("acme", ["u:1"])
+    assert desk.hot.find(asked) is None
+    assert not desk.memory.names
+    assert len(desk.memory) == 0
+
+
+def test_pitfall_11_what_was_kept_of_a_document_is_for_its_very_query(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk = Desk()
+    asked = kept_in_shape(desk, monkeypatch)
+    found = [
+        query
+        for query in (b"User.Id", b"", b"_shape=", b"_shape=User.Id", b"_shape=User.Id&")
+        if desk.find(scope(*PLAIN, query=query)) is not None
+    ]
+    assert found == [asked["query_string"]]
+
+
 @pytest.mark.parametrize("ends", ["it grows old", "its copy does", "invalidations are not heard"])
 @pytest.mark.parametrize("asked_before", [False, True])
 def test_pitfall_22_none_is_made_of_a_document_past_its_end(ends: str, asked_before: bool) -> None:
@@ -313,6 +382,27 @@ def test_only_a_200_is_learned(status: int) -> None:
     assert desk.memory.put(KEY, other, desk.memory.ticket())
     desk.learn(scope(*PLAIN))
     assert not desk.memory.names
+
+
+def test_what_learns_nothing_has_no_names() -> None:
+    desk = Desk()
+    desk.hold()
+    desk.hot.learns = False
+    desk.learn(scope(*PLAIN))
+    assert not desk.memory.names
+    desk.hot.learns = True
+    desk.learn(scope(*PLAIN))
+    assert desk.memory.names
+
+
+def test_a_document_has_so_many_names_at_most() -> None:
+    desk = Desk()
+    sent = whole(desk)
+    keep(desk, sent)
+    for number in range(2 * MOST_NAMES):
+        asked = scope(*PLAIN, (b"accept-language", b"%d" % number), query=b"_shape=User")
+        desk.learn(asked, AtHand(KEY, sent))
+    assert len(desk.memory.names) == MOST_NAMES
 
 
 def test_an_answer_has_so_many_names_at_most() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import orjson
 import pytest
+from starlette.types import Message, Scope
 
 from bff.cache import tags
 from bff.cache.bus import LocalBus
@@ -17,9 +18,19 @@ from bff.cache.connect import connect
 from bff.cache.decide import Freshness
 from bff.cache.secrets import Keyring
 from bff.cache.tiered import Tier
+from bff.edge import exchange as exchanges
+from bff.edge.caching import Forward, Forwarded
 from bff.edge.compression import Encoding
-from bff.edge.respond import JSON_TYPE, RepresentationKey, Responder, Unencoded, encode
-from bff.nexudus.headers import Variants
+from bff.edge.respond import (
+    JSON_TYPE,
+    Finished,
+    RepresentationKey,
+    Responder,
+    Unencoded,
+    cache_outcome,
+    encode,
+)
+from bff.nexudus.headers import Header, Variants
 from bff.observe.metrics import Metrics
 from bff.resources import PROFILES
 from bff.session import wants
@@ -236,6 +247,55 @@ async def test_pitfall_14_what_was_dropped_while_an_answer_was_made_is_not_kept_
     made = Unencoded(200, JSON_TYPE, reading.entry.body, True, (reading,))
     desk.responder.finish(desk.key, desk.principal, made, begun)
     assert not desk.lasts()
+
+
+async def sent(desk: Desk, kept: Finished, method: str, *given: Header) -> list[Message]:
+    """What answers a request with these headers."""
+    scope: Scope = {"type": "http", "method": method, "headers": list(given)}
+    exchanges.begin(scope, given, desk.time.monotonic())
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await desk.responder.send(scope, send, kept)
+    return messages
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_only_of_a_200_a_validator_is_answered_with_304(desk: Desk, status: int) -> None:
+    """RFC 9110 13.2.1: of what would not be a success no precondition is evaluated."""
+    await desk.fetched()
+    reading = await desk.read()
+    made = Unencoded(status, JSON_TYPE, reading.entry.body, True, (reading,))
+    kept = desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+    held = b"if-none-match", kept.validator.encode()
+    start, body = await sent(desk, kept, "GET", held)
+    assert start["status"] == (304 if status == 200 else status)
+    assert body["body"] == (b"" if status == 200 else kept.body)
+
+
+async def test_a_head_has_the_headers_of_a_get_and_no_body(desk: Desk) -> None:
+    """RFC 9110 9.3.2: a body would be taken for the next answer on the connection."""
+    await desk.fetched()
+    reading = await desk.read()
+    made = Unencoded(200, JSON_TYPE, reading.entry.body, True, (reading,))
+    kept = desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+    answers = [await sent(desk, kept, method) for method in ("GET", "HEAD")]
+    assert [body["body"] for _, body in answers] == [kept.body, b""]
+    lengths = [dict(start["headers"])[b"content-length"] for start, _ in answers]
+    assert lengths == [str(len(kept.body)).encode()] * 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome.HIT, Outcome.MISS, Outcome.STALE_ERROR])
+async def test_what_lacks_a_part_is_not_told_to_be_a_hit_nor_stored(
+    desk: Desk, outcome: Outcome
+) -> None:
+    await desk.fetched()
+    reading, now = replace(await desk.read(), outcome=outcome), desk.time.wall()
+    made = Unencoded(200, JSON_TYPE, reading.entry.body, False, (reading,))
+    lacking = desk.responder.finish(desk.key, desk.principal, made, desk.responder.ticket())
+    assert cache_outcome(lacking, (reading,), now) == Forward(Forwarded.PARTIAL)
 
 
 @pytest.mark.parametrize("encoding", Encoding)

@@ -58,6 +58,7 @@ def test_pitfall_17_a_path_never_becomes_another_host(location: bytes) -> None:
         b"http://acme.spaces.nexudus.com/en",
         b"https://acme.spaces.nexudus.com:8443/en",
         b"https://other.spaces.nexudus.com/en",
+        b"https://localhost/en",
         b"https://acme.spaces.nexudus.com.evil.example/en",
         b"https://user@acme.spaces.nexudus.com/en",
         b"https://acme.spaces.nexudus.com@evil.example/en",

@@ -13,7 +13,7 @@ from bff.resources import PROFILES, RELATED
 from bff.session.bootstrap import Bootstrap, Document
 from bff.session.expected import Expected
 from bff.session.principal import Principal
-from bff.session.reading import Outcome
+from bff.session.reading import Ask, Outcome
 from bff.shape import parse
 from tests.support.cache_process import SPACE
 from tests.support.manual_time import settled
@@ -33,9 +33,9 @@ def loads(session: Session, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     real = session.process.store.load
 
-    async def load(space: str, wants: list[tuple[object, str]]) -> object:
+    async def load(space: str, wants: list[tuple[object, str]], known: int = 0) -> object:
         asked.append(len(wants))
-        return await real(space, wants)  # type: ignore[arg-type]
+        return await real(space, wants, known)  # type: ignore[arg-type]
 
     monkeypatch.setattr(session.process.store, "load", load)
     return asked
@@ -150,8 +150,8 @@ def stops_sharing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the shared store is asked next; the invalidation that follows is not heard yet."""
     real = session.process.store.load
 
-    async def load(space: str, wants: list[tuple[object, str]]) -> object:
-        answer = await real(space, wants)  # type: ignore[arg-type]
+    async def load(space: str, wants: list[tuple[object, str]], known: int = 0) -> object:
+        answer = await real(space, wants, known)  # type: ignore[arg-type]
         session.landings.scope_of = lambda _principal, _resource: Scope.TOKEN
         return answer
 
@@ -219,3 +219,16 @@ def test_the_latest_sessions_are_remembered_and_no_more() -> None:
     assert expected.of(three) is None
     assert len(expected) == 1
     assert expected.of(Principal("other", "t", ("1",), None)) is None
+
+
+async def test_pitfall_2_nothing_is_foreseen_past_what_is_not_fresh(
+    session: Session, bootstrap: Bootstrap
+) -> None:
+    """The first of what is told stands for the profile list, which vouches for the rest."""
+    await of(bootstrap, session)
+    invalidator, caller = session.process.invalidator, session.caller()
+    await invalidator.invalidate(SPACE, frozenset({tags.resource(PROFILES.name)}), "elsewhere")
+    asks = [Ask(caller, PROFILES, ""), Ask(caller, RELATED, "101")]
+    survey = session.reads.lookup.survey
+    assert [reading.resource for reading in (await survey(asks[1:])).fresh] == [RELATED]
+    assert (await survey(asks)).fresh == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import secrets
 from typing import Any
 
 import orjson
@@ -72,6 +73,24 @@ def test_a_token_that_is_no_text_stays_as_it_is(token: object) -> None:
     entry = good(PROFILES, {**LISTED, "User": user}).entry
     assert entry.secret_at is None
     assert entry.body_for("own") == orjson.dumps({**LISTED, "User": user})
+
+
+def test_the_mark_of_the_place_is_drawn_anew_for_each_document(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who could know it could have the token put where it is read by others than its member."""
+    drawn: list[str] = []
+    really = secrets.token_hex
+
+    def draw(size: int) -> str:
+        drawn.append(really(size))
+        return drawn[-1]
+
+    monkeypatch.setattr(secrets, "token_hex", draw)
+    for _ in range(3):
+        good(PROFILES, LISTED)
+    assert len(set(drawn)) == 3
+    assert all(len(mark) >= 32 for mark in drawn)
 
 
 def test_a_text_like_the_mark_is_not_mistaken_for_the_place() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from bff.cache.decide import Verdict
 from bff.cache.endings import Stored
 from bff.cache.entry import Entry
 from bff.cache.keys import Container, Scope
-from bff.cache.lead import Lead, Told
+from bff.cache.lead import Lead, Lock, Told
 from bff.cache.leadership import LocalLeadership
 from bff.cache.remote import RemoteStore
 from bff.cache.store import Loaded
@@ -340,6 +340,19 @@ async def test_pitfall_22_a_shared_list_is_gone_by_no_longer_than_the_proof_of_i
         assert reading.expires == proof.expires
 
 
+async def test_pitfall_2_a_shared_list_is_its_callers_for_as_long_as_a_profile_list_is_fresh(
+    session: Session,
+) -> None:
+    """And not for as long as the list itself would be, which tells nothing about the token."""
+    accepted_at = session.time.wall()
+    await profiles(session)
+    for _ in range(2):  # asked for, and held
+        await session.time.advance(1)
+        reading = await session.reads.related(session.caller(), 101)
+        assert isinstance(reading, Reading)
+        assert reading.proven_until == accepted_at + FRESH_S
+
+
 async def shared(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """Alice's related list, in the shared store alone: while that is asked, sharing ends.
 
@@ -537,3 +550,64 @@ async def test_a_list_that_was_read_anew_is_no_longer_the_one_that_was_shown(
     again = await profiles(session)
     assert not await session.reads.is_current(ask, first.entry)
     assert await session.reads.is_current(ask, again.entry)
+
+
+async def unproven(session: Session, *proven: bool) -> list[asyncio.Task[Reading | Refusal]]:
+    """Reads of one token that nobody knows, of which it turns out so; all under way at once."""
+
+    def gate(answer: bool) -> Callable[[], Awaitable[bool]]:
+        async def gate() -> bool:
+            return answer
+
+        return gate
+
+    session.nexudus.held[OF_ALICE] = asyncio.Event()
+    reads = []
+    for each in proven:
+        ask = Ask(session.caller("bob"), RELATED, "101", gate=gate(each))
+        reads.append(asyncio.create_task(session.reads.read(ask)))
+        await held(session, 1)
+        await settled()
+    assert session.nexudus.asked == [("bob", OF_ALICE)], "one waits for the other"
+    session.nexudus.held[OF_ALICE].set()
+    return reads
+
+
+async def test_pitfall_2_what_nothing_proves_is_for_nobody_but_who_asked(session: Session) -> None:
+    first, second = await unproven(session, False, True)
+    for read in (first, second):
+        reading = await read
+        assert isinstance(reading, Reading)
+        assert reading.outcome is Outcome.MISS
+        assert reading.stored is (read is second)
+    assert session.nexudus.asked == [("bob", OF_ALICE)] * 2
+
+
+async def test_a_refusal_is_for_all_who_wait_with_that_token(session: Session) -> None:
+    session.nexudus.serves[OF_ALICE] = answered(None, 403)
+    for read in await unproven(session, True, True, True):
+        assert isinstance(await read, Refusal)
+    assert session.nexudus.asked == [("bob", OF_ALICE)]
+
+
+async def test_pitfall_14_what_is_led_without_a_look_is_of_before_it_was_asked_for(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = (await session.process.cache.begin(SPACE)).stamp
+
+    async def seize(_: object, lock: Lock, _stored: object) -> Lead:
+        return Lead(replace(lock, stamp=stamp), "me", urgent=True)
+
+    monkeypatch.setattr(LocalLeadership, "seizes", True)
+    monkeypatch.setattr(LocalLeadership, "seize", seize)
+    session.nexudus.held[PROFILES.path] = asyncio.Event()
+    ask = Ask(session.caller(), PROFILES, "", new=True)
+    reading = asyncio.create_task(session.reads.read(ask))
+    await held(session, 1)
+    session.process.memory.drop(SPACE, ["u:7001"])  # the news came before the answer
+    session.nexudus.held[PROFILES.path].set()
+    answer = await reading
+    assert isinstance(answer, Reading)
+    assert not answer.stored
+    await landed(session)
+    assert session.process.cache.held(session.landings.want(ask)) is None

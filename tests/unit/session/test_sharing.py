@@ -102,6 +102,22 @@ async def test_401_withdraws_the_proof_and_proves_nothing(watched: Watched) -> N
     assert await reads.proof_of(caller("alice").principal) is not None
 
 
+async def test_pitfall_2_a_401_to_a_comparison_is_no_word_against_the_token(
+    watched: Watched,
+) -> None:
+    """Nexudus refuses single resources so: what was read with the token elsewhere stays."""
+    await watched.read("alice")
+    watched.session.nexudus.serves[OF_ALICE] = answered(None, 401)
+    memory, digest = watched.session.process.memory, watched.session.caller("bob").principal.digest
+    for name in ("k:", "p:"):
+        held = Held(b"", 0, math.inf, frozenset({(SPACE, name + digest)}))
+        assert memory.put(name, held, memory.ticket())
+    await watched.read("bob")
+    await until(lambda: bool(watched.outcomes))
+    assert memory.peek("p:") is None
+    assert memory.peek("k:") is not None
+
+
 async def test_two_errors_are_the_same_whatever_they_say(watched: Watched) -> None:
     watched.session.nexudus.serves[OF_ALICE] = answered({"RequestId": 1}, 404)
     await watched.read("alice")
@@ -273,3 +289,13 @@ class TestOtherProcesses:
         await watched.session.time.advance(POLL_S)
         assert watched.demoted
         assert watched.sharing.is_set_by_hand(SPACE)
+
+    async def test_what_the_configuration_says_is_told_to_nobody(self, watched: Watched) -> None:
+        """Who is configured otherwise, or later, would go by it until an operator restores."""
+        store = watched.session.process.guarded
+        watched.sharing.set_by_hand([SPACE])
+        await watched.sharing.start([SPACE])
+        await watched.session.time.advance(POLL_S)
+        assert await store.flag(SPACE, FLAG) is None
+        await watched.sharing.aclose()
+        assert await store.flag(SPACE, FLAG) is None

@@ -122,3 +122,41 @@ async def test_what_is_told_late_and_new_to_nobody_is_said_once(
     await told(watched, SPACE)
     await watched.session.time.advance(A_WHILE_S)
     assert turned == [(SPACE, True)]
+
+
+async def test_pitfall_03_what_was_lost_and_cannot_be_told_again_is_not_ended_by_an_older_word(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that knows of nothing and takes no writes, then a store of before the finding."""
+    store = watched.session.process.guarded
+    set_flag = store.set_flag
+    await watched.sharing.start([SPACE])
+    await watched.sharing.demote(SPACE)
+    await watched.session.time.advance(A_WHILE_S)
+
+    async def refused(_space: str, _name: str, _value: str | None) -> None:
+        raise Refused("it takes no writes")
+
+    await set_flag(SPACE, FLAG, None)
+    monkeypatch.setattr(store, "set_flag", refused)
+    await watched.session.time.advance(POLL_S)
+    assert watched.demoted
+    await set_flag(SPACE, FLAG, SHARED)
+    monkeypatch.undo()
+    await watched.session.time.advance(POLL_S)
+    assert watched.demoted
+    await told(watched, SPACE)
+
+
+async def test_an_operators_word_ends_what_could_not_be_told(
+    watched: Watched, away: set[str]
+) -> None:
+    await watched.sharing.start([SPACE])
+    away.add(SPACE)
+    await watched.sharing.demote(SPACE)
+    away.clear()
+    await watched.sharing.restore(SPACE)
+    for _ in range(3):
+        await watched.session.time.advance(POLL_S)
+        assert not watched.demoted
+    assert await watched.session.process.store.flag(SPACE, FLAG) == SHARED
