@@ -23,9 +23,8 @@ def as_id(value: object) -> int | None:
     """A positive 64-bit id, also when it comes as digits in a string (FACTS 7)."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 19:
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 < value < 2**63 else None
+    # Its very type: true and false are numbers too.
+    return value if type(value) is int and 0 < value < 2**63 else None
 
 
 @dataclass(frozen=True, slots=True)

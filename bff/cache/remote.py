@@ -16,6 +16,7 @@ from redis.exceptions import ResponseError
 from bff.cache import patience
 from bff.cache import tags as tagging
 from bff.cache.connect import HUNG_S
+from bff.cache.joint import Argument, Joint
 from bff.cache.keys import Container, KeySpace, escape
 from bff.cache.messages import announce
 from bff.cache.store import Invalidated, Loaded, Put, Raw, Refused, Release, header
@@ -24,7 +25,6 @@ from bff.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
-    from redis.commands.core import AsyncScript
 
 T = TypeVar("T")
 
@@ -43,6 +43,11 @@ def script(*names: str) -> str:
     """Text of Lua scripts beside this module: one, after those whose functions it calls."""
     folder = resources.files("bff.cache") / "scripts"
     return "\n".join((folder / f"{name}.lua").read_text() for name in names)
+
+
+def for_each(text: str) -> str:
+    """Of a script, one that does what several calls of it do."""
+    return f"local function one(KEYS, ARGV)\n{text}\nend\n{script('each')}"
 
 
 class RemoteStore:
@@ -68,10 +73,10 @@ class RemoteStore:
         self._timeout_s = timeout_s
         self._hung_s = hung_s
         self._running: set[asyncio.Future[Any]] = set()
-        self._others: dict[str, AsyncScript] = {}
+        self._scripts: dict[str, Joint] = {}
         self._renewed = False
         self._load = client.register_script(script("load"))
-        self._save = client.register_script(script("unlock", "save"))
+        self._save = script("unlock", "save")
         self._invalidate = client.register_script(script("invalidate"))
 
     def bus_channel(self, space: str) -> str:
@@ -102,30 +107,25 @@ class RemoteStore:
         ttl_s: float,
         release: Release | None = None,
     ) -> bool:
-        base = self.keyspace.base(container.space)
         tags = sorted({tag for put in puts for tag in put.tags})
-        keys = [
-            base + "clock",
-            self.keyspace.container(container),
-            f"{base}f:{container.label}",
-        ]
+        names = ["clock", container.label, f"f:{container.label}"]
         ttl_ms = max(0, int(ttl_s * 1000))
-        args: list[str | bytes | int] = [GENERATION, stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
+        args: list[Argument] = [GENERATION, stamp, ttl_ms, " ".join(tags), MAX_FIELDS]
         if release is None:
             args += ["", "", 0]
         else:
-            keys.append(base + release.lock)
+            names.append(release.lock)
             args += [release.owner, release.message, release.known_ms]
         for put in puts:
             args += [put.field, header(stamp, put.tags) + put.sealed]
-        return bool(await self._answer(self._save(keys, args)))
+        return bool(await self._called(self._save, container.space, names, args))
 
     async def invalidate(self, space: str, tags: frozenset[str]) -> Invalidated:
         base = self.keyspace.base(space)
         message_id = uuid.uuid4().hex
         message = announce(message_id, self.process, space, tags)
         keys = [base + "clock", self.registry(space)]
-        args: list[str | bytes | int] = [base, FENCE_MS, self.bus_channel(space), message]
+        args: list[Argument] = [base, FENCE_MS, self.bus_channel(space), message]
         args += [LIVE_MS, PROOF_FIELD, *sorted(tags)]
         answer = cast("list[bytes]", await self._answer(self._invalidate(keys, args)))
         stamp, before, *live = answer
@@ -148,12 +148,9 @@ class RemoteStore:
             await self._answer(self.client.set(key, value))
 
     async def run(
-        self, space: str, script: str, names: Sequence[str], args: Sequence[str | bytes | int]
+        self, space: str, script: str, names: Sequence[str], args: Sequence[Argument]
     ) -> list[Any]:
-        if (registered := self._others.get(script)) is None:
-            registered = self._others[script] = self.client.register_script(script)
-        base = self.keyspace.base(space)
-        answer = await self._answer(registered([base + name for name in names], list(args)))
+        answer = await self._called(script, space, names, args)
         if not isinstance(answer, list):
             raise StoreUnavailable("the store gave another answer than the script's")
         return answer
@@ -179,9 +176,26 @@ class RemoteStore:
     def _flag_key(self, space: str, name: str) -> str:
         return f"{self.keyspace.base(space)}flag:{escape(name)}"
 
+    async def _called(
+        self, script: str, space: str, names: Sequence[str], args: Sequence[Argument]
+    ) -> object:
+        """What a script answers to one call; those of one turn of the loop are one command."""
+        if (calls := self._scripts.get(script)) is None:
+            registered = self.client.register_script(for_each(script))
+            calls = self._scripts[script] = Joint(registered, self._run)
+        base = self.keyspace.base(space)
+        command, place = calls.call(space, [base + name for name in names], args)
+        answer: object = (await self._waited_for(command))[place]
+        if isinstance(answer, ResponseError):
+            raise Refused(type(answer).__name__) from answer
+        return answer
+
     async def _answer(self, command: Awaitable[T]) -> T:
+        """What a command of its own is answered with."""
+        return await self._waited_for(self._run(command))
+
+    async def _waited_for(self, running: asyncio.Future[T]) -> T:
         """The one seam between redis-py's failures and ours."""
-        running = self._run(command)
         try:
             await patience.wait(running, self._timeout_s)
         finally:

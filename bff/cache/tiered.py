@@ -24,7 +24,7 @@ from bff.cache.keys import Address
 from bff.cache.memory import Held, Memory, Tags
 from bff.cache.patience import OutOfPatience
 from bff.cache.store import Put, Raw, Refused, Release, header
-from bff.cache.tasks import quiet
+from bff.cache.tasks import Quiet
 from bff.clock import Clock
 from bff.errors import EnvelopeError, StoreUnavailable
 
@@ -56,7 +56,7 @@ class TieredCache:
         self.store = store
         self.memory = memory
         self._sealer = sealer
-        self._clock = clock
+        self._clock, self._quiet = clock, Quiet()
         self._max_age_s = max_age_s
         self._stand_in_s = stand_in_s
         self._loads: dict[tuple[tuple[str, ...], int], asyncio.Future[Findings]] = {}
@@ -226,7 +226,7 @@ class TieredCache:
         behind = all(self.held(fill.want) for fill in fills)
         if behind:
             under_way()
-            await quiet()
+            await self._quiet.wait()
             if any(overtaken(tags, ticket.memory) for tags in drops):
                 return Kept.NOWHERE  # which the shared store may have yet to hear of
         with patience.unlimited() if behind else contextlib.nullcontext():
