@@ -70,6 +70,8 @@ async def serving(app: ASGIApp) -> AsyncIterator[str]:
         server_header=False,
         date_header=False,
         ws="none",
+        # Longer than clients keep an idle connection: else a request meets one being closed.
+        timeout_keep_alive=75,
     )
     server = _Server(config)
     opened = listening_socket()
