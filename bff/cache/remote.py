@@ -92,7 +92,7 @@ class RemoteStore:
     ) -> Loaded:
         names = [self.keyspace.container(container) for container, _ in wants]
         keys = [self.keyspace.base(space) + "clock", *names]
-        args: list[str | bytes | int] = [GENERATION, *[name for _, name in wants], known]
+        args: list[Argument] = [GENERATION, *[name for _, name in wants], known]
         answers = cast("list[bytes | None]", await self._answer(self._load(keys, args)))
         if len(answers) != len(keys) or (stamp := answers[0]) is None:
             raise StoreUnavailable("the store gave another answer than the script's")
