@@ -68,7 +68,8 @@ class Visit:
 class Overlap:
     """A GET that arrived while others of the same target, in the same variant, were under way.
 
-    `at` in UTC seconds; `same_token`, `other_tokens`: how many of them had its token, or another.
+    `same_token`, `other_tokens`: how many of them had its token, or another. `at`: when it arrived,
+    `since`: when the first of them had, `own_since`: of those with its token; in UTC seconds.
     """
 
     at: float
@@ -76,6 +77,8 @@ class Overlap:
     token: str
     same_token: int
     other_tokens: int
+    since: float
+    own_since: float | None
 
     def report(self) -> dict[str, object]:
         """As JSON."""
@@ -88,7 +91,7 @@ class Calls:
     def __init__(self) -> None:
         self._counts: Counter[Call] = Counter()
         self._log: deque[Visit] = deque(maxlen=LOG_KEPT)
-        self._reading: dict[Sameness, Counter[str]] = {}
+        self._reading: dict[Sameness, list[Visit]] = {}
         self._overlaps: deque[Overlap] = deque(maxlen=LOG_KEPT)
         self.in_flight = 0
         self.peak_in_flight = 0
@@ -100,21 +103,19 @@ class Calls:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         if visit.method != "GET":
             return
-        tokens = self._reading.setdefault(visit.sameness, Counter())
-        if tokens:
-            own, all_of_them = tokens[visit.token], tokens.total()
-            found = Overlap(visit.at, visit.path, visit.token, own, all_of_them - own)
-            self._overlaps.append(found)
-        tokens[visit.token] += 1
+        others = self._reading.setdefault(visit.sameness, [])
+        if others:
+            self._overlaps.append(_overlap(visit, others))
+        others.append(visit)
 
     def ended(self, visit: Visit, call: Call) -> None:
         """It was answered, or its client left."""
         self._counts[call] += 1
         self.in_flight -= 1
         if visit.method == "GET":
-            tokens = self._reading[visit.sameness]
-            tokens[visit.token] -= 1
-            if not tokens.total():
+            others = self._reading[visit.sameness]
+            del others[next(i for i, other in enumerate(others) if other is visit)]
+            if not others:
                 del self._reading[visit.sameness]
 
     def count(
@@ -165,3 +166,17 @@ class Calls:
                 for call, number in self._counts.most_common()
             ],
         }
+
+
+def _overlap(visit: Visit, others: Sequence[Visit]) -> Overlap:
+    """`others` in the order of their arrival."""
+    own = [other for other in others if other.token == visit.token]
+    return Overlap(
+        visit.at,
+        visit.path,
+        visit.token,
+        len(own),
+        len(others) - len(own),
+        others[0].at,
+        own[0].at if own else None,
+    )

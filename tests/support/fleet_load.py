@@ -15,7 +15,7 @@ from tests.support.fleet import GATEWAYS, Fleet
 from tests.support.fleet_checks import Ask, Ground, Kind, Session, check, check_forwarded
 from tests.support.fleet_client import App, Reply
 from tests.support.fleet_figures import Figures
-from tests.support.fleet_members import Dropping, Member, Switching, chosen, minted
+from tests.support.fleet_members import Dropping, Member, Switching, Writing, chosen, minted
 from tests.support.fleet_weather import Trouble, Weather
 from tests.support.gateway import BOOTSTRAP, PROFILES, SWITCH, related
 
@@ -43,7 +43,7 @@ MIX: Final = {
 
 @dataclass(slots=True)
 class Load:
-    """Everybody who asks."""
+    """Everybody who asks. `writes`: of anybody, with the time in which they may drop anything."""
 
     fleet: Fleet
     members: list[Member]
@@ -52,6 +52,7 @@ class Load:
     weather: Weather
     random: random.Random
     switches: int = 0
+    writes: list[Writing] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -144,6 +145,8 @@ class Load:
         switching = Switching(next(each for each in member.profiles if each != active), monotonic())
         member.history.append(switching)
         droppings = self._droppings(member)
+        writing = Writing(switching.began)
+        self.writes.append(writing)
         with self._app(writer) as app:
             phase = self.figures.phase
             target = f"{SWITCH}?coworkerId={switching.to}"
@@ -152,9 +155,10 @@ class Load:
         ground = self._ground(reply)
         self.figures.add(phase, "switch", reply, check_forwarded(reply, ground))
         failing = Trouble.NEXUDUS in ground.troubles
+        # Who wrote may be found out, and dropped, later (ADR 5).
+        writing.until = reply.ended + (_LOOKED_UP_S if failing else 0.0)
         for dropping in droppings:
-            # Who wrote may be found out, and dropped, later (ADR 5).
-            dropping.until = reply.ended + (_LOOKED_UP_S if failing else 0.0)
+            dropping.until = writing.until
         if failing:
             return  # it may still arrive: both are right, until the next one
         if await self._active(member) != switching.to:

@@ -39,6 +39,14 @@ class Switching:
 
 
 @dataclass(slots=True)
+class Writing:
+    """A write of anybody: it may drop something at any moment from `began` until `until`."""
+
+    began: float
+    until: float = float("inf")
+
+
+@dataclass(slots=True)
 class Dropping:
     """What one write drops of a member's documents, by name, at any moment before `until`."""
 

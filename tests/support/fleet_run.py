@@ -10,14 +10,13 @@ from time import monotonic
 from typing import Any, Final
 
 from bff.cache.lead import LEASE_S
-from bff.sandbox.auth import token_digest
 from tests.support.fleet_course import Event
 from tests.support.fleet_faults import FaultyRun
 from tests.support.fleet_figures import Phase
 from tests.support.fleet_load import Load
-from tests.support.fleet_members import Member, related_of
+from tests.support.fleet_members import Writing
 from tests.support.fleet_weather import Trouble
-from tests.support.gateway import PROFILES, related
+from tests.support.gateway import PROFILES
 
 RECOVERY_S: Final = 1.0
 """How long Nexudus, well again, may still count as failing, beside the longest opening of a
@@ -27,7 +26,8 @@ SAMPLED_S: Final = 1.5
 """After which a gateway has told how late it and its answers were, see `bff.observe.sampler`."""
 LATE_S: Final = "0.05"
 """A bound of the histogram: a request asks Redis a few times, and waits 0.2 s in all."""
-_CHANGED_S: Final = 2.0
+WAITED_S: Final = 0.3
+"""How long a call may have waited for its turn: it counts as asked from before that."""
 _TOLD: Final = 10
 
 
@@ -145,22 +145,14 @@ class Run:
         return answers - in_time + await fleet.metric("bff_store_errors_total")
 
     def _together(self, overlap: dict[str, Any]) -> int:
-        """How many calls for one key were under way, this one included.
-
-        It counts alone while Nexudus fails, where one may be given up and made again, and close to
-        a write, after which nobody may wait for what was asked before it.
-        """
-        if overlap["path"] != PROFILES and not overlap["path"].endswith("/related"):
-            return 1  # not cached
-        if Trouble.NEXUDUS in self._troubles(overlap) or self._written(overlap):
+        """As `flights_of`; it counts alone while Nexudus fails: one may be given up, and made
+        again."""
+        if Trouble.NEXUDUS in self._troubles(overlap):
             return 1
-        others: int = overlap["same_token"]
-        if overlap["path"] != PROFILES:
-            others += overlap["other_tokens"]
-        return 1 + others
+        return flights_of(overlap, self.load.writes)
 
     def _troubles(self, overlap: dict[str, Any]) -> frozenset[Trouble]:
-        at = _moment(overlap)
+        at = _monotonic(overlap["at"])
         return self.load.weather.during(at - 1, at)
 
     def _note_overlap(self, overlap: dict[str, Any], *, late: bool) -> None:
@@ -172,26 +164,28 @@ class Run:
             phase = self.load.figures.phase.name
             self.overlaps.append(f"{number} flights, {sky} ({phase}): {overlap}")
 
-    def _written(self, overlap: dict[str, Any]) -> bool:
-        at = _moment(overlap)
-        return any(
-            abs(switching.began - at) < _CHANGED_S
-            for writer in self.load.members
-            for switching in writer.history
-            if self._is_dropped_with(writer, overlap)
-        )
 
-    def _is_dropped_with(self, writer: Member, overlap: dict[str, Any]) -> bool:
-        """Whether a call is for something that a write of `writer` drops."""
-        own = [each.token for each in self.load.sessions if each.member is writer]
-        return overlap["token"] in map(token_digest, own) or any(
-            overlap["path"] == related(each) and related_of(each) in member.dropped_with(writer)
-            for member in self.load.members
-            for each in member.related
-        )
+def flights_of(overlap: dict[str, Any], writes: Iterable[Writing]) -> int:
+    """How many calls for one key were under way with a call, itself included.
+
+    It counts alone after a write of anybody: what a call under way will depend on is not known
+    before it lands, so nobody waits for what was asked before something was dropped.
+    """
+    together: int = 1 + overlap["same_token"]
+    since = overlap["own_since"]
+    if overlap["path"].endswith("/related"):
+        together, since = together + overlap["other_tokens"], overlap["since"]
+    elif overlap["path"] != PROFILES:
+        return 1  # not cached
+    if together == 1 or _written(writes, _monotonic(since) - WAITED_S, _monotonic(overlap["at"])):
+        return 1
+    return together
 
 
-def _moment(overlap: dict[str, Any]) -> float:
-    """When the later call came, by monotonic time."""
-    at: float = overlap["at"] - time.time() + monotonic()
+def _written(writes: Iterable[Writing], since: float, at: float) -> bool:
+    return any(each.began <= at and since <= each.until for each in writes)
+
+
+def _monotonic(utc_s: float) -> float:
+    at: float = utc_s - time.time() + monotonic()
     return at

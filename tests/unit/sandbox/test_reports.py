@@ -46,6 +46,7 @@ async def test_reads_of_the_same_at_once_are_told(space: Space) -> None:
     for number, each in enumerate(asked, 1):
         reading.append(asyncio.create_task(each))
         await space.sandbox.holds.wait_held(number)
+        space.clock.now += 1
     await space.call("DELETE", f"{C}/faults", None)
     await asyncio.gather(*reading)
     await space.get(related)
@@ -54,5 +55,9 @@ async def test_reads_of_the_same_at_once_are_told(space: Space) -> None:
     own = token_digest(carlos)
     assert seen == [(own, 0, 1), (own, 1, 1)]
     assert {each["path"] for each in overlaps} == {related}
+    began = space.clock.now - len(asked)
+    times = [(each["at"] - began, each["since"] - began) for each in overlaps]
+    assert times == [(1, 0), (3, 0)]
+    assert [each["own_since"] for each in overlaps] == [None, began + 1]
     await space.call("DELETE", f"{C}/calls", None)
     assert (await space.get(f"{C}/calls", None)).json()["overlaps"] == []
