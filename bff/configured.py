@@ -20,6 +20,8 @@ from bff.session.reading import Policy
 from bff.settings import Settings
 
 NOTHING = Freshness(0, 0, 0)
+PREFLIGHT_S = 7_200
+"""For which a browser asks no preflight again; none of them allows more to all pages than this."""
 
 
 def timeouts(settings: Settings) -> Timeouts:
@@ -108,6 +110,6 @@ def cors(settings: Settings) -> list[Middleware]:
             allow_headers=["*"],
             allow_credentials=settings.cors_origins != ("*",),
             expose_headers=EXPOSED_HEADERS,
-            max_age=600,
+            max_age=PREFLIGHT_S,
         )
     ]

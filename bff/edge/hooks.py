@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,20 +14,16 @@ from bff.cache.guarded import GuardedStore
 from bff.cache.invalidation import Invalidator
 from bff.clock import Clock
 from bff.edge import exchange as exchanges
-from bff.errors import Overloaded, UnknownHost
+from bff.errors import UnknownHost
+from bff.hooks.bodies import Bodies
 from bff.hooks.deliveries import Digests, Effects
 from bff.hooks.events import Affected
-from bff.hooks.receive import WebhookReceiver, read_body
+from bff.hooks.receive import WebhookReceiver
 from bff.spaces import SpaceTable
 
 log = structlog.get_logger("bff.hooks")
 
 ROUTE = "/hooks/nexudus"
-BODIES = 64
-"""Read at once at most: whoever sends one may be anybody until it is whole."""
-WAITING = 1_024
-"""For a place among them, at most, and for no longer than:"""
-PLACE_WITHIN_S = 2.0
 MEMORY_S: Final = 86_400.0
 """How long a delivery is remembered, so that the same one is not heeded twice."""
 
@@ -78,8 +73,7 @@ class HookEndpoint:
     def __init__(self, receiver: WebhookReceiver, table: SpaceTable) -> None:
         self._receiver = receiver
         self._table = table
-        self._places = asyncio.Semaphore(BODIES)
-        self._waiting = 0
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchanges.of(scope).route = ROUTE
@@ -93,7 +87,7 @@ class HookEndpoint:
                 raise UnknownHost("This path names no configured space.") from None
         # The body is named nowhere: it goes once its ids are read, however long they wait.
         accepted = await self._receiver.accept(
-            space, scope["headers"], await self._body(scope, receive)
+            space, scope["headers"], await self._bodies.read(receive, scope["headers"])
         )
         if not (accepted.duplicate or accepted.affected.understood):
             # It is Nexudus that says it otherwise than we know, and nobody else would tell.
@@ -102,24 +96,3 @@ class HookEndpoint:
             status_code=204, headers={"cache-control": "no-store", "vary": "Authorization, Origin"}
         )
         await answer(scope, receive, send)
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes:
-        """Raises as `read_body`, and Overloaded where there is no place in time."""
-        if self._waiting >= WAITING:
-            raise _too_many()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(PLACE_WITHIN_S):
-                await self._places.acquire()
-        except TimeoutError:
-            raise _too_many() from None
-        finally:
-            self._waiting -= 1
-        try:
-            return await read_body(receive, headers=scope["headers"])
-        finally:
-            self._places.release()
-
-
-def _too_many() -> Overloaded:
-    return Overloaded("too many webhooks at once: deliver this one again", retry_after_s=1)

@@ -130,12 +130,17 @@ class Cors(CORSMiddleware):
     """Starlette's CORS, for answers of which most say `Vary: Origin` already."""
 
     async def send(self, message: Message, send: Send, request_headers: Headers) -> None:
-        """As starlette's, which adds `Origin` to a Vary that may name it."""
+        """As starlette's, which adds `Origin` to a Vary that may name it.
+
+        Who may read an answer may see how long it took (Resource Timing, `serverTiming`).
+        """
 
         async def once_each(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["Vary"] = merge_vary(headers["Vary"], ())
+                if (origin := headers.get("Access-Control-Allow-Origin")) is not None:
+                    headers["Timing-Allow-Origin"] = origin
             await send(message)
 
         await super().send(message, once_each, request_headers)

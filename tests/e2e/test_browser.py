@@ -54,6 +54,17 @@ async ({ url, token, other }) => {
 """
 
 
+_TIMED = """
+async (url) => {
+  for (let tries = 0; tries < 100; tries++) {
+    const [entry] = performance.getEntriesByName(url);
+    if (entry) return { size: entry.encodedBodySize, parts: entry.serverTiming.map((p) => p.name) };
+    await new Promise((done) => setTimeout(done, 50));
+  }
+}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Portal:
     """A tab. `wire`: the statuses that came to it, those of preflights too."""
@@ -148,6 +159,17 @@ async def test_who_asks_with_a_validator_is_given_the_304_itself(portal: Portal)
     answer = await portal.fetch(START, TOKEN, headers={"If-None-Match": held})
     assert (answer["status"], answer["body"]) == (304, "")
     assert answer["headers"]["etag"] == held
+
+
+async def test_what_a_request_took_is_there_for_scripts_to_read(portal: Portal) -> None:
+    answer = await portal.fetch(START, TOKEN)
+    timed = await portal.page.evaluate(_TIMED, portal.gateway + START)
+    parts = [
+        part.partition(";")[0].strip() for part in answer["headers"]["server-timing"].split(",")
+    ]
+    assert "total" in parts
+    assert timed["parts"] == parts
+    assert timed["size"] > 0
 
 
 @pytest.mark.parametrize("mode", ["default", "force-cache", "no-cache"])

@@ -252,6 +252,7 @@ async def test_cors_lets_the_app_read_what_it_needs_on_every_answer() -> None:
         assert [a.status_code for a in answers] == [200, 304, 401, 400, 200, 404]
         for answer in answers:
             assert answer.headers["access-control-allow-origin"] == ORIGIN
+            assert answer.headers["timing-allow-origin"] == ORIGIN
             assert answer.headers["access-control-allow-credentials"] == "true"
             exposed = answer.headers["access-control-expose-headers"].split(", ")
             assert set(exposed) >= EXPOSED
@@ -263,6 +264,7 @@ async def test_cors_lets_the_app_read_what_it_needs_on_every_answer() -> None:
         other = await s.get(BOOTSTRAP, s.alice, headers={"origin": "https://evil.example"})
         for answer in (bare, other):
             assert answer.headers["vary"].lower().count("origin") == 1
+            assert "timing-allow-origin" not in answer.headers
         assert "access-control-allow-origin" not in other.headers
 
 
@@ -277,6 +279,7 @@ async def test_preflights_are_answered_here() -> None:
             answer = await s.send("OPTIONS", target, headers=asked)
             assert answer.status_code == 200
             assert answer.headers["access-control-allow-origin"] == ORIGIN
+            assert answer.headers["access-control-max-age"] == "7200"
             assert "PATCH" in answer.headers["access-control-allow-methods"]
             allowed = answer.headers["access-control-allow-headers"].lower()
             assert "authorization" in allowed

@@ -16,10 +16,9 @@ from starlette.requests import ClientDisconnect
 
 from bff.cache.connect import connect
 from bff.edge import exchange as exchanges
-from bff.edge import hooks
 from bff.edge.hooks import MEMORY_S, HookEndpoint, dropping
-from bff.errors import Overloaded
-from bff.hooks import WebhookReceiver
+from bff.errors import Overloaded, RequestStalled
+from bff.hooks import WebhookReceiver, bodies
 from bff.spaces import SpaceTable
 from tests.support.asgi_call import AsgiCall
 from tests.support.cache_process import SPACE, Process, Setting, assemble
@@ -90,8 +89,8 @@ async def test_without_the_store_it_is_kept_for_its_return_and_acknowledged(
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "BODIES", 2)
-    monkeypatch.setattr(hooks, "WAITING", 2)
+    monkeypatch.setattr(bodies, "AT_ONCE", 2)
+    monkeypatch.setattr(bodies, "WAITING", 2)
 
 
 @dataclass(slots=True)
@@ -131,7 +130,7 @@ class TestPlaces:
     async def test_for_so_long_and_no_longer(
         self, process: Process, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(hooks, "PLACE_WITHIN_S", 0.01)
+        monkeypatch.setattr(bodies, "PLACE_WITHIN_S", 0.01)
         door = Door(process)
         opened = [door.deliver(open_end=True) for _ in range(2)]
         await settled()
@@ -165,3 +164,38 @@ class TestPlaces:
         call, taken = door.deliver()
         await taken
         assert call.status == 204
+
+    async def test_the_oldest_of_those_that_are_slow_makes_room(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bodies, "HURRIED_S", 0.02)
+        door = Door(process)
+        (_, oldest), (other, reading) = [door.deliver(open_end=True) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        assert not oldest.done()
+        call, taken = door.deliver()
+        await taken
+        assert call.status == 204
+        with pytest.raises(RequestStalled, match=r"0\.02 s, and others waited"):
+            await oldest
+        await asyncio.sleep(0.05)
+        assert not reading.done()
+        other.finish()
+        await reading
+        assert other.status == 204
+
+    async def test_each_who_waits_hurries_one_and_only_who_was_slow_for_so_long(
+        self, process: Process, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bodies, "HURRIED_S", 0.3)
+        door = Door(process)
+        began = asyncio.get_running_loop().time()
+        opened = [door.deliver(open_end=True)[1] for _ in range(2)]
+        await settled()
+        taken = [door.deliver() for _ in range(2)]
+        await asyncio.gather(*(task for _, task in taken))
+        assert asyncio.get_running_loop().time() - began >= 0.3
+        assert [call.status for call, _ in taken] == [204, 204]
+        for each in opened:
+            with pytest.raises(RequestStalled):
+                await each
