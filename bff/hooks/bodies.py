@@ -16,7 +16,7 @@ WAITING = 1_024
 """For a place among them, at most, and for no longer than:"""
 PLACE_WITHIN_S = 2.0
 HURRIED_S = 1.0
-"""Within which a body must be whole where another one waits for its place."""
+"""More, for a body that is slow, once another one waits for its place."""
 
 
 class Bodies:
@@ -25,21 +25,21 @@ class Bodies:
     def __init__(self) -> None:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
-        self._reading: dict[asyncio.Timeout, float] = {}
-        """The end of each reading, if it has one, and when it began; the oldest first."""
+        self._reading: dict[asyncio.Timeout, None] = {}
+        """The end of each reading, if it is to have one; the oldest first."""
 
     async def read(self, receive: Receive, headers: RawHeaders) -> bytes:
         """Raises as `read_body`, and Overloaded where there is no place in time."""
         async with self._place():
             try:
                 async with asyncio.timeout(None) as end:
-                    self._reading[end] = asyncio.get_running_loop().time()
+                    self._reading[end] = None
                     try:
                         return await read_body(receive, headers=headers)
                     finally:
                         del self._reading[end]
             except TimeoutError:
-                said = f"the body was not whole within {HURRIED_S:g} s, and others waited"
+                said = f"the body was not whole within {HURRIED_S:g} s, in which another one waited"
                 raise RequestStalled(said) from None
 
     @asynccontextmanager
@@ -63,9 +63,9 @@ class Bodies:
 
     def _hurry(self) -> None:
         """One reading for each who waits: the oldest that nobody has waited for yet."""
-        for end, began in self._reading.items():
+        for end in self._reading:
             if end.when() is None:
-                end.reschedule(began + HURRIED_S)
+                end.reschedule(asyncio.get_running_loop().time() + HURRIED_S)
                 return
 
 
