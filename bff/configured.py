@@ -21,7 +21,7 @@ from bff.settings import Settings
 
 NOTHING = Freshness(0, 0, 0)
 PREFLIGHT_S = 7_200
-"""For which a browser asks no preflight again; none of them allows more to all pages than this."""
+"""How long a preflight is good for; Chromium keeps none longer."""
 
 
 def timeouts(settings: Settings) -> Timeouts:
