@@ -185,7 +185,7 @@ async def test_500_heads_that_never_end_keep_nobody_waiting(stage: RawStage) -> 
         assert held_mib(stage.process.pid) - before < 30
 
 
-async def test_webhooks_that_never_end_are_counted(stage: RawStage) -> None:
+async def test_webhooks_that_never_end_make_room(stage: RawStage) -> None:
     """What comes beyond has the place of the one that came first, a second later."""
     own = (b"POST " + HOOK, b"Content-Length: 2")
 
