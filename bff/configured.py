@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 
 from bff import resources
 from bff.cache.decide import Freshness
-from bff.edge.middleware import EXPOSED_HEADERS, Cors
+from bff.edge.middleware import EXPOSED_HEADERS, Cors, NoCors
 from bff.nexudus.admission import AdmissionPolicy
 from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.config import BudgetConfig
@@ -99,9 +99,9 @@ def policies(settings: Settings) -> dict[str, Policy]:
 
 
 def cors(settings: Settings) -> list[Middleware]:
-    """None without an origin that may call."""
+    """Preflights are answered here, with or without origins that may call."""
     if not settings.cors_origins:
-        return []
+        return [Middleware(NoCors)]
     return [
         Middleware(
             Cors,

@@ -53,11 +53,14 @@ class Leadership(Protocol):
         """Whether there is anything to be had by `seize`."""
         ...
 
-    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+    async def seize(
+        self, lock: Lock, stored: Sequence[Address], *, beside: str | None = None
+    ) -> Lead | None:
         """Lead at once, without a look before; `lead.lock.stamp` is for its call.
 
         None where another flight leads, or has, or where anything is kept under `stored`, good or
-        not: it is to be looked for. Never raises for the store.
+        not: it is to be looked for. So it is unless this process leads `beside`, if that is given.
+        Both are asked together in one turn of the loop. Never raises for the store.
         """
         ...
 
@@ -78,7 +81,9 @@ class LocalLeadership:
     def seizes(self) -> bool:
         return False
 
-    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+    async def seize(
+        self, lock: Lock, stored: Sequence[Address], *, beside: str | None = None
+    ) -> Lead | None:
         return None
 
     async def aclose(self) -> None:
@@ -127,10 +132,15 @@ class RedisLeadership:
     def seizes(self) -> bool:
         return self._bus.trusted and not self._closed
 
-    async def seize(self, lock: Lock, stored: Sequence[Address]) -> Lead | None:
+    async def seize(
+        self, lock: Lock, stored: Sequence[Address], *, beside: str | None = None
+    ) -> Lead | None:
         lead = Lead(lock, self._owner(), urgent=True)
-        names = [_name(lock), "clock", _gone(lead), *(each.container.label for each in stored)]
+        other = _name(lock) if beside is None else _named(beside)
+        names = [_name(lock), "clock", _gone(lead), other]
+        names += [each.container.label for each in stored]
         args: list[str | bytes | int] = [lead.owner, self._lease_ms, self._bus.inbox]
+        args.append("" if beside is None else self._bus.inbox)
         match await self._sent(lead, "seize", names, [*args, *(each.field for each in stored)]):
             case [bytes(stamp)]:
                 lead.lock = replace(lock, stamp=int(stamp))
@@ -264,7 +274,11 @@ class RedisLeadership:
 
 
 def _name(lock: Lock) -> str:
-    return f"lock:{lock.key}"
+    return _named(lock.key)
+
+
+def _named(key: str) -> str:
+    return f"lock:{key}"
 
 
 def _gone(lead: Lead) -> str:

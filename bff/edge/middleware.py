@@ -149,14 +149,33 @@ class Cors(CORSMiddleware):
         """Browsers keep it for `max_age`; nobody in between does. A refusal is a problem (400)."""
         answer = super().preflight_response(request_headers)
         if answer.status_code != 200:
-            faults = bytes(answer.body).decode()
-            said = f"{faults}: browsers may not send this request."
-            if "origin" in faults:
-                said += " Operators name the origins that may in `BFF_CORS_ORIGINS`."
-            return _Refusal(lambda request_id: problem_for(HeaderError(said), request_id))
+            return _not_allowed(bytes(answer.body).decode())
         answer.headers["Cache-Control"] = "no-store"
         answer.headers["Vary"] = merge_vary(answer.headers.get("Vary"), ("Authorization", "Origin"))
         return answer
+
+
+class NoCors:
+    """Refuses preflights, where no origin may call: Nexudus is not asked what it may not allow."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http" and scope["method"] == "OPTIONS":
+            headers = Headers(scope=scope)
+            if "origin" in headers and "access-control-request-method" in headers:
+                app = _not_allowed("Disallowed CORS origin")
+        await app(scope, receive, send)
+
+
+def _not_allowed(faults: str) -> Response:
+    """What a browser is not to send, and how it may."""
+    said = f"{faults}: browsers may not send this request."
+    if "origin" in faults:
+        said += " Operators name the origins that may in `BFF_CORS_ORIGINS`."
+    return _Refusal(lambda request_id: problem_for(HeaderError(said), request_id))
 
 
 class _Refusal(Response):

@@ -100,6 +100,7 @@ class Bootstrap:
         self._parts = tuple(parts)
         self._expected = Expected()
         self._newcomers = Newcomers()
+        self._hinted_newcomers = Newcomers()
         self._wanted = lru_cache(maxsize=64)(partial(wanted, self._parts))
 
     def at_hand(self, caller: Caller, shape: Shape) -> Whole | None:
@@ -119,15 +120,17 @@ class Bootstrap:
         """
         parts = self._wanted(frozenset(shape.tree))
         begun = self._reads.documents.begin()
-        unknown = hint is None and self._expected.of(caller.principal) is None
-        if unknown and self._newcomers.expected:
-            collected = await self._one_by_one(caller, parts, None, None)
+        unknown = self._expected.of(caller.principal) is None
+        # A client that remembers its profile is more likely to be known to another process.
+        newcomers = self._newcomers if hint is None else self._hinted_newcomers
+        if unknown and newcomers.expected:
+            collected = await self._one_by_one(caller, parts, hint, None)
         else:
             collected = await self._surveyed(caller, parts, hint)
         if isinstance(collected, Refusal):
             return collected
         if unknown:
-            self._newcomers.tell(collected.profiles)
+            newcomers.tell((collected.profiles,) if hint is None else collected.readings)
         self._expected.tell(caller.principal, collected.active)
         problems = [part.problem for part in collected.made if part.problem is not None]
         sides = [(part.resource, self._brought(caller, part)) for part in collected.made]
@@ -190,7 +193,7 @@ class Bootstrap:
     ) -> _Collected | Refusal:
         """Whatever is not fresh is fetched; what the hint names, at the same time.
 
-        Nothing was `seen` where nothing is likely to be: then the list is fetched without a look.
+        Nothing was `seen` where nothing is likely to be: then all that is fetched without a look.
         """
         accepted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         early = self._early(caller, parts, hint, lambda: asyncio.shield(accepted), seen)
@@ -255,7 +258,8 @@ class Bootstrap:
             ident = part.ident_of(hint)
             if ident is None:
                 continue
-            ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH)
+            new = seen is None
+            ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH, new=new)
             task = asyncio.create_task(self._reads.read(ask, seen), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early

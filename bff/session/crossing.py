@@ -81,12 +81,15 @@ class Crossing:
         if nobody knows, and then it has to be looked for.
         """
         want = self._landings.want(ask)
-        # What else there may be to go by: a proof, or what only this token was told.
-        other = wants.proof_of(ask.principal) if ask.resource is PROFILES else wants.own_of(ask)
-        wanted = dict.fromkeys((want, other))
+        # What else there may be to go by: what only this token was told, or a proof.
+        wanted = dict.fromkeys((want, wants.own_of(ask)))
+        if ask.resource is PROFILES or ask.gate is not None:
+            wanted[wants.proof_of(ask.principal)] = None
         stored = [address for each in wanted for address in (each.address, *each.older)]
         lock = Lock(ask.principal.space, key, want.address.container.label, None)
-        lead = await self._leadership.seize(lock, stored)
+        # What a hint names is worth nothing without the list: it goes with that, or is looked for.
+        beside = None if ask.gate is None else wants.profiles_of(ask.caller).key
+        lead = await self._leadership.seize(lock, stored, beside=beside)
         if lead is None:
             return None
         return await self._led(lead, ask, Ticket(ticket.memory, lead.lock.stamp), urgency, course)

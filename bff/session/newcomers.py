@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from bff.cache.tiered import Tier
@@ -23,9 +24,9 @@ class Newcomers:
         """Whether most likely nothing is stored of the next one."""
         return self._in_a_row >= IN_A_ROW
 
-    def tell(self, profiles: Reading) -> None:
+    def tell(self, readings: Sequence[Reading]) -> None:
         """What was read of one of them. What another request here brought says nothing."""
-        if profiles.outcome is Outcome.MISS:
-            self._in_a_row += 1
-        elif profiles.tier is Tier.L2:
+        if any(reading.tier is Tier.L2 for reading in readings):
             self._in_a_row = 0
+        elif any(reading.outcome is Outcome.MISS for reading in readings):
+            self._in_a_row += 1

@@ -59,9 +59,8 @@ class Reads:
         self._cache = cache
         self._flights = flights
         self._landings = landings
-        self._crossing = crossing
+        self._crossing, self._terms = crossing, terms
         self._policies, self._clock = landings.policies, landings.clock
-        self._terms = terms
         self.refreshes_paused = False
         self.on_shared_hit: Callable[[Ask, Entry], None] = lambda _ask, _entry: None
         self.observe: Callable[[str, str, str, str], None] = lambda _s, _r, _t, _o: None
@@ -185,10 +184,11 @@ class Reads:
 
     async def _seized(self, ask: Ask, want: Want) -> Reading | Refusal | None:
         """Ask Nexudus for what most likely is stored nowhere; None if it has to be looked for."""
-        ticket, key = self._cache.unstamped(), wants.shared_key(want, ask.principal, alone=False)
+        ticket, alone = self._cache.unstamped(), ask.gate is not None
+        key = wants.shared_key(want, ask.principal, alone=alone)
         if self._flights.is_under_way(self._flight_key(key, ticket)):
             return None  # perhaps a refresh of what is stored, which is better than to wait for it
-        if ask.resource is PROFILES:
+        if alone or ask.resource is PROFILES:
             ask = replace(ask, stranger=True)  # no proof is stored either, if it comes to a call
         patience_s = self._patience_s(ask, None, key)
         landed = await self._landed(ask, key, ticket, patience_s, self._crossing.seize)

@@ -8,8 +8,9 @@ from typing import Final
 from bff.cache import tags as tagging
 from bff.cache.keys import Address, Container, Scope
 from bff.cache.tiered import Want
+from bff.resources import PROFILES
 from bff.session.principal import Principal
-from bff.session.reading import Ask
+from bff.session.reading import Ask, Caller
 
 REMEMBERED: Final = 8_192
 """Wants, of which a session has four; some 1 KB each, and the token that opens them."""
@@ -26,6 +27,11 @@ def want_of(ask: Ask, scope: Scope) -> Want:
 def own_of(ask: Ask) -> Want:
     """What only its caller's token was told of a document that is otherwise shared."""
     return want_of(ask, Scope.TOKEN)
+
+
+def profiles_of(caller: Caller) -> Want:
+    """The caller's profile list."""
+    return _private(caller.principal, PROFILES.name, "", caller.variants.canonical)
 
 
 def proof_of(principal: Principal) -> Want:

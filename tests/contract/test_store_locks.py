@@ -33,9 +33,10 @@ async def claim(
     return await backend.store.run(SPACE, script("claim"), names, args)
 
 
-async def seize(backend: Backend, owner: str = "me") -> list[Any]:
-    names = ["lock:k", "clock", f"gone:{owner}", TOKEN.label, COWORKER.label]
-    args: Args = [owner, LEASE_MS, f"to:{owner}", "f", "g"]
+async def seize(backend: Backend, owner: str = "me", *, beside: str = "") -> list[Any]:
+    """`beside`: the inbox that has to hold another lock, that of `k2`."""
+    names = ["lock:k", "clock", f"gone:{owner}", "lock:k2", TOKEN.label, COWORKER.label]
+    args: Args = [owner, LEASE_MS, f"to:{owner}", beside, "f", "g"]
     return await backend.store.run(SPACE, script("seize"), names, args)
 
 
@@ -221,6 +222,23 @@ async def test_what_is_seized_is_led_as_of_a_look(backend: Backend) -> None:
     assert (await claim(backend, "you", stamp))[:2] == [b"wait", b"me"]
     await release(backend, "me", stored=True)
     assert await seize(backend, "you") == [], "it was led"
+
+
+async def test_what_goes_with_another_is_seized_by_the_process_that_leads_that(
+    backend: Backend,
+) -> None:
+    stamp = await backend.begin()
+    assert await seize(backend, beside="to:me") == [], "nobody leads it"
+    other = [owner := "me#2", stamp, LEASE_MS, "to:me", 1, "", OVERTAKEN, HURRY]
+    names = ["lock:k2", "clock", f"f:{LABEL}", f"gone:{owner}"]
+    assert await backend.store.run(SPACE, script("claim"), names, other) == [b"lead"]
+    assert await seize(backend, "you", beside="to:you") == [], "another process leads it"
+    assert not await backend.exists("lock:k")
+    assert await seize(backend, beside="to:me") == [str(stamp).encode()]
+    await backend.client.delete(BASE + "lock:k")
+    names = ["lock:k2", "gone:me#2"]
+    await backend.store.run(SPACE, script("unlock", "release"), names, [owner, ENDED, LEASE_MS, 0])
+    assert await seize(backend, beside="to:me") == [], "its flight has landed"
 
 
 @pytest.mark.parametrize("lost", ["last", "bumped"])

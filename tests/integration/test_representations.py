@@ -301,6 +301,20 @@ async def test_preflights_are_answered_here() -> None:
         assert s.tenant.visits() == []
 
 
+async def test_without_origins_preflights_are_refused_and_other_options_pass(solo: Stage) -> None:
+    asked = {"origin": ORIGIN, "access-control-request-method": "GET"}
+    for target in (BOOTSTRAP, PROFILES, "/api/public/bookings"):
+        refused = await solo.send("OPTIONS", target, headers=asked)
+        assert refused.status_code == 400
+        assert "`BFF_CORS_ORIGINS`" in refused.json()["detail"]
+        assert refused.json()["request_id"] == refused.headers["x-request-id"]
+        assert "access-control-allow-origin" not in refused.headers
+    assert solo.tenant.visits() == []
+    for part, value in asked.items():  # by one of them alone, it is none
+        await solo.send("OPTIONS", "/api/public/bookings", headers={part: value})
+    assert len(solo.tenant.visits()) == 2
+
+
 async def test_a_document_survives_its_encoding(solo: Stage) -> None:
     solo.tenant.sandbox.world.edit(101, {"Odd": 'ü€😀 <b>\\" \u2028'})
     body, _ = await raw(solo, BOOTSTRAP, solo.alice, accept_encoding="br")

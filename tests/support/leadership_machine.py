@@ -88,12 +88,12 @@ class LockMachine(RuleBasedStateMachine):
     @rule(target=claimers, inbox=st.sampled_from(INBOXES))
     def seize(self, inbox: str) -> Claimer:
         """Without a look: only what nobody leads or has led, and where nothing is stored."""
-        keys = [LOCK, BASE + "clock", BASE + "gone:nobody", BASE + LABEL]
+        keys = [LOCK, BASE + "clock", BASE + "gone:nobody", LOCK, BASE + LABEL]
         if not self.client.hexists(BASE + "clock", "bumped"):
-            assert self._run("seize", keys, ("nobody", 60_000, inbox, "field")) == []
+            assert self._run("seize", keys, ("nobody", 60_000, inbox, "", "field")) == []
         claimer = self.look(inbox)  # for comparison: nothing comes between
         free = self.held is None and not self.client.hexists(BASE + LABEL, "field")
-        answer = self._run("seize", keys, (claimer.owner, 60_000, inbox, "field"))
+        answer = self._run("seize", keys, (claimer.owner, 60_000, inbox, "", "field"))
         assert answer == ([str(claimer.stamp)] if free else [])
         if free:
             self.held, self.waiting = Held(claimer), set()

@@ -64,7 +64,7 @@ class SpaceBudget:
         now = self._clock.monotonic()
         if self._closed:
             raise overloaded(CLOSED, 1.0)
-        if not self._waiting and self._may_go_unasked(now):
+        if self._waiting.nobody_first and self._may_go_unasked(now):
             self._spent_at = now
             return Grant(write=write)
         if self._least_wait_s(urgency, write, now) > within_s:

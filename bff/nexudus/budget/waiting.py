@@ -84,6 +84,7 @@ class Waiting:
         self._arrivals = 0
         self._in_a_row = 0
         self._callers: dict[int, Caller] = {}
+        self._going: set[Caller] = set()
         self._lines: dict[bool, list[Place]] = {False: [], True: []}
 
     def __len__(self) -> int:
@@ -91,6 +92,12 @@ class Waiting:
 
     def __iter__(self) -> Iterator[Caller]:
         return iter(tuple(self._callers.values()))
+
+    @property
+    def nobody_first(self) -> bool:
+        """Whether one that arrives would be before all: nobody waits, nor has yet to take the turn
+        that it was given."""
+        return not self._callers and not self._going
 
     def join(self, urgency: Urgency, write: bool, deadline: float) -> Caller:
         """Behind those of its priority whose requests began before."""
@@ -109,6 +116,7 @@ class Waiting:
 
     def leave(self, caller: Caller) -> None:
         """It waits no more; may be repeated."""
+        self._going.discard(caller)
         if self._callers.pop(caller.arrival, None) is not None:
             self._remove(caller)
 
@@ -116,6 +124,7 @@ class Waiting:
         """It waits no more, for it was its turn; one that had gone before took none."""
         self.leave(caller)
         if caller.waits:
+            self._going.add(caller)
             self._in_a_row = self._in_a_row + 1 if caller.counted is Priority.INTERACTIVE else 0
 
     def next(self, passing: Collection[Kind] = (), *, in_turn: bool) -> Caller | None:

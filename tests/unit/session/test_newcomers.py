@@ -27,7 +27,7 @@ SILENT = [found(Outcome.COALESCED, Tier.UPSTREAM), found(Outcome.HIT, Tier.L1)]
 def test_the_next_is_expected_to_be_new_after_so_many_in_a_row(told: list[Reading]) -> None:
     newcomers = Newcomers()
     for reading in told:
-        newcomers.tell(reading)
+        newcomers.tell([reading])
     telling = [reading is NEW for reading in told if reading not in SILENT]
     assert newcomers.expected == (len(telling) >= IN_A_ROW and all(telling[-IN_A_ROW:]))
 
@@ -37,7 +37,7 @@ def test_one_that_was_stored_begins_the_row_anew(stored: Reading) -> None:
     newcomers = Newcomers()
     for _ in range(IN_A_ROW):
         assert not newcomers.expected
-        newcomers.tell(NEW)
+        newcomers.tell([NEW])
     assert newcomers.expected
-    newcomers.tell(stored)
+    newcomers.tell([*SILENT, NEW, stored])
     assert not newcomers.expected

@@ -595,7 +595,7 @@ async def test_pitfall_14_what_is_led_without_a_look_is_of_before_it_was_asked_f
 ) -> None:
     stamp = (await session.process.cache.begin(SPACE)).stamp
 
-    async def seize(_: object, lock: Lock, _stored: object) -> Lead:
+    async def seize(_: object, lock: Lock, _stored: object, **_beside: object) -> Lead:
         return Lead(replace(lock, stamp=stamp), "me", urgent=True)
 
     monkeypatch.setattr(LocalLeadership, "seizes", True)

@@ -470,6 +470,29 @@ async def test_without_accounting_pauses_are_looked_for_ten_times_a_second(desk:
     assert refusal(await desk.call(within_s=1.0)).retry_after_s == 2
 
 
+@pytest.mark.parametrize("turns", range(16))
+async def test_without_accounting_nobody_overtakes_one_whose_turn_has_come(
+    desk: Desk, turns: int
+) -> None:
+    """However many turns of the loop it comes after the ledger has answered."""
+    desk.budgets = desk.of(BudgetConfig(enabled=False))
+    desk.answers = [raw(1, windows=0)]
+    desk.ledger.gate.clear()
+    went = []
+
+    async def go(name: str) -> None:
+        await desk.budgets.spend(SPACE, Urgency(Priority.STRANGER), write=False, within_s=10.0)
+        went.append(name)
+
+    first = asyncio.create_task(go("first"))
+    await settled()
+    desk.ledger.gate.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await asyncio.gather(first, go("second"))
+    assert went == ["first", "second"]
+
+
 async def test_it_tells_that_it_lives_often_while_busy_and_seldom_while_idle(desk: Desk) -> None:
     await desk.budgets.start()
     assert len(desk.ledger.asked) == 1
