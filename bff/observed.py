@@ -99,7 +99,8 @@ class Observed:
         def sample() -> None:
             metrics.set("bff_refreshes_paused", reads.refreshes_paused)
             for space in self._spaces:
-                metrics.set("bff_related_per_token", sharing.is_demoted(space), space)
+                per_token = sharing.is_demoted(space) or not sharing.is_learned(space)
+                metrics.set("bff_related_per_token", per_token, space)
 
         self.sampler.probe(sample)
 

@@ -15,11 +15,12 @@ import orjson
 import pytest
 
 from tests.e2e.commands import children_of
-from tests.support.gateway import until
+from tests.support.gateway import OPS_TOKEN, until
 from tests.support.raw_client import RawConnection
 from tests.support.raw_stage import SANDBOX, SCRIPTED, RawStage, raw_stage
 from tests.support.raw_upstream import Peer, Received
 from tests.support.redis_server import RedisServer
+from tests.support.scraping import by_label, samples
 
 ECHO = b"GET /api/public/_echo"
 PROFILES = b"/api/public/coworkers/profiles"
@@ -60,7 +61,9 @@ async def test_a_start_without_redis_and_nexudus_serves_what_it_can(
     tmp_path: Path, own_redis: RedisServer
 ) -> None:
     own_redis.kill()
-    variables = {"BFF_REDIS_URL": own_redis.url, "BFF_SECRET": SECRET}
+    variables = {
+        "BFF_REDIS_URL": own_redis.url, "BFF_SECRET": SECRET, "BFF_OPS_TOKEN": OPS_TOKEN,
+    }  # fmt: skip
     async with raw_stage(tmp_path, **variables) as stage:
         stage.scripts.update(dict.fromkeys((b"/api/public/_echo", PROFILES), gone))
         assert await statuses_of(stage, SCRIPTED) == (503, 503)
@@ -68,8 +71,10 @@ async def test_a_start_without_redis_and_nexudus_serves_what_it_can(
         told = await checks(stage)
         assert told["store"] == "away: served without it"
         assert told["invalidations"] == "not heard: copies in process are used for 5 s at most"
+        assert not await shares(stage), "it cannot ask whether it may"
         own_redis.start()
         await until(lambda: redis_is_used(stage))
+        await until(lambda: shares(stage))
         assert await statuses_of(stage) == (200, 200)
     stage.assert_nothing_leaked()
 
@@ -78,6 +83,16 @@ async def redis_is_used(stage: RawStage) -> bool:
     """As the shared store, and to hear of the invalidations of others."""
     told = await checks(stage)
     return (told["store"], told["invalidations"]) == ("used", "heard")
+
+
+async def shares(stage: RawStage) -> bool:
+    """Whether no space's related lists are kept for each token."""
+    async with stage.connected() as connection:
+        asked = stage.request(b"GET /metrics", token=OPS_TOKEN.encode())
+        answer = await connection.ask(asked)
+    found = by_label(samples(answer.body.decode()), "bff_related_per_token", "space")
+    assert found
+    return not any(found.values())
 
 
 async def all_listen(stage: RawStage) -> bool:
