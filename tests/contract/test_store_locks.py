@@ -229,7 +229,7 @@ async def test_what_goes_with_another_is_seized_by_the_process_that_leads_that(
 ) -> None:
     stamp = await backend.begin()
     assert await seize(backend, beside="to:me") == [], "nobody leads it"
-    other = [owner := "me#2", stamp, LEASE_MS, "to:me", 1, "", OVERTAKEN, HURRY]
+    other: Args = [owner := "me#2", stamp, LEASE_MS, "to:me", 1, "", OVERTAKEN, HURRY]
     names = ["lock:k2", "clock", f"f:{LABEL}", f"gone:{owner}"]
     assert await backend.store.run(SPACE, script("claim"), names, other) == [b"lead"]
     assert await seize(backend, "you", beside="to:you") == [], "another process leads it"
