@@ -4,7 +4,7 @@
 | --- | --- |
 | `GET /session/bootstrap` | the bootstrap |
 | `GET /api/public/coworkers/profiles`, `…/published/{id}/related` | the cached lists |
-| any other `/api/…` or `/{lang}/…`, any method | Nexudus, streamed, never stored |
+| any other `/api/…` or `/{lang}/…`, any method but TRACE | Nexudus, streamed, never stored |
 | anything else | 404 |
 """
 
@@ -21,13 +21,16 @@ from bff.edge.endpoints import LIST_PARAMETERS, Endpoints
 from bff.edge.middleware import send_problem
 from bff.edge.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Problem
 from bff.edge.relay import Relay
-from bff.edge.target import BOOTSTRAP_PATH, check_path, check_target
+from bff.edge.target import BOOTSTRAP_PATH, Target, check_path, check_target
 from bff.errors import TargetError
+from bff.nexudus.client import is_forwarded
 from bff.resources import PROFILES, RELATED, Resource
 
 _BOOTSTRAP = BOOTSTRAP_PATH.encode()
 _LIST_PARAMETERS = frozenset(name.encode() for name in LIST_PARAMETERS)
 _READING = frozenset({"GET", "HEAD"})
+_FORWARDABLE = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""For whoever sent a method that is never forwarded; extensions of HTTP are, too."""
 _RELATED = re.compile(re.escape(RELATED.path).replace(r"\{id\}", "([1-9][0-9]{0,18})"))
 _FORWARDED = re.compile(r"/(?:api|[a-z]{2}(?:-[a-z]{2,4})?)(?:/.*)?", re.IGNORECASE | re.DOTALL)
 
@@ -53,7 +56,8 @@ class Front:
         if path == BOOTSTRAP_PATH:
             exchange.route = BOOTSTRAP_PATH
             if scope["method"] not in _READING:
-                return _refuse_method(scope, send)
+                detail = f"`{BOOTSTRAP_PATH}` is read with GET."
+                return _refuse_method(scope, send, detail, ("GET", "HEAD"))
             return self._endpoints.session_bootstrap(scope, receive, send)
         if path == PROFILES.path and _is_cached(scope):
             exchange.route = PROFILES.path
@@ -63,12 +67,20 @@ class Front:
             return self._endpoints.related(scope, receive, send, found[1])
         if _FORWARDED.fullmatch(path):
             exchange.route = "forwarded"
-            if scope["method"] in _READING and (resource := _listed(path)) is not None:
-                self._endpoints.bypassed(scope, resource)
-            return self._relay(scope, receive, send, check_target(raw, query))
+            return self._forward(scope, receive, send, check_target(raw, query))
         exchange.route = "unmatched"
         problem = Problem(NOT_FOUND, NOT_FOUND.remedy, exchange.request_id)
         return send_problem(problem, scope, send)
+
+    def _forward(
+        self, scope: Scope, receive: Receive, send: Send, target: Target
+    ) -> Awaitable[None]:
+        if not is_forwarded(scope["method"]):  # here, where it costs nothing of the budget
+            detail = "This method is never forwarded; methods are written in capitals."
+            return _refuse_method(scope, send, detail, _FORWARDABLE)
+        if scope["method"] in _READING and (resource := _listed(target.path)) is not None:
+            self._endpoints.bypassed(scope, resource)
+        return self._relay(scope, receive, send, target)
 
 
 def raw_path(scope: Scope) -> bytes:
@@ -97,11 +109,6 @@ def _is_cached(scope: Scope) -> bool:
     return names <= _LIST_PARAMETERS
 
 
-async def _refuse_method(scope: Scope, send: Send) -> None:
-    problem = Problem(
-        METHOD_NOT_ALLOWED,
-        f"`{BOOTSTRAP_PATH}` is read with GET.",
-        exchanges.of(scope).request_id,
-        allow=("GET", "HEAD"),
-    )
-    await send_problem(problem, scope, send)
+async def _refuse_method(scope: Scope, send: Send, detail: str, allow: tuple[str, ...]) -> None:
+    request_id = exchanges.of(scope).request_id
+    await send_problem(Problem(METHOD_NOT_ALLOWED, detail, request_id, allow=allow), scope, send)

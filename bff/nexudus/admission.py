@@ -15,6 +15,7 @@ from bff.errors import Overloaded, UpstreamDown, UpstreamError, UpstreamTimeout
 from bff.nexudus.acceptance import Acceptances, accepts_token
 from bff.nexudus.breaker import BreakerPolicy
 from bff.nexudus.budget.contract import MODIFYING, Budget, Grant, Priority
+from bff.nexudus.budget.refusals import reason_of
 from bff.nexudus.case import Case
 from bff.nexudus.gate import BreakerStanding, Gate, Pass
 from bff.nexudus.headers import RawHeaders
@@ -101,14 +102,13 @@ class Admission:
     async def spend(self, gate: Gate, intent: Intent) -> Grant:
         """The budget's leave for one call; as `call`."""
         began = self.clock.monotonic()
-        within_s = max(0.0, intent.until - began)
-        write = intent.method in MODIFYING
+        write, within_s = intent.method in MODIFYING, max(0.0, intent.until - began)
         try:
             return await gate.while_closed(
                 self.budget.spend(intent.space, intent.urgency, write=write, within_s=within_s)
             )
         except UpstreamError as error:
-            reason = "budget" if isinstance(error, Overloaded) else "breaker"
+            reason = reason_of(error, self.budget.standing(intent.space))
             self.observer.refused(intent.space, intent.purpose, reason)
             raise
         finally:

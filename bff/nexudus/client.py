@@ -260,8 +260,13 @@ def _host(origin: Origin) -> bytes:
     return url.netloc
 
 
+def is_forwarded(method: str) -> bool:
+    """Whether calls of it go to Nexudus: not TRACE, CONNECT, or one in lower case."""
+    return _METHOD.fullmatch(method) is not None
+
+
 def _target(call: Call) -> bytes:
-    if not _METHOD.fullmatch(call.method) or not _TARGET.fullmatch(call.target):
+    if not is_forwarded(call.method) or not _TARGET.fullmatch(call.target):
         raise TargetError("this request target is never forwarded")
     return call.target
 

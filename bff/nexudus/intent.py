@@ -71,8 +71,9 @@ class Observer:
 
     `called`: one was made, and its outcome: a class of status, `throttled`, the name of an error,
     `cut` for an answer that broke off, `abandoned` where nobody waited for it. `took`: how long
-    Nexudus did. `refused`: one was not made, because of the `breaker` or the `budget`. `retried`:
-    one is made again, by cause. `paused`: from now on the space is not called for so long.
+    Nexudus did. `refused`: one was not made, because of the `breaker`, the `budget` or a `pause`.
+    `retried`: one is made again, by cause. `paused`: from now on the space is not called for so
+    long.
     """
 
     called: Callable[[str, Purpose, str], None] = lambda _space, _purpose, _outcome: None

@@ -122,7 +122,8 @@ CATALOGUE: Final = (
     Row("bff_upstream_seconds", _H, ("route",), "Time that Nexudus took, body included."),
     Row(
         "bff_upstream_refused", _C, ("space", "route", "reason"),
-        "Calls to Nexudus that were not made: reason budget or breaker.",
+        "Calls to Nexudus that were not made: reason budget, pause (Nexudus asked for one) or "
+        "breaker.",
     ),
     Row(
         "bff_upstream_retries", _C, ("space", "route", "cause"),

@@ -290,7 +290,8 @@ async def test_a_throttle_is_counted_for_each_call_and_noted_for_each_pause(
         calls = {key: n for key, n in (await told.calls()).items() if "throttled" in key}
         assert calls == {"profiles throttled interactive": 1}
         assert await told.more("bff_throttled_total", space=name_of(solo)) == 1
-        assert await told.more("bff_upstream_refused_total", reason="budget", route="profiles") >= 1
+        assert await told.more("bff_upstream_refused_total", reason="pause", route="profiles") >= 1
+        assert await told.more("bff_upstream_refused_total", reason="budget") == 0
         events = [each for each in journal.take()[0] if each.kind is EventKind.THROTTLED]
         assert [(each.space, each.text) for each in events] == [
             (name_of(s), "Nexudus throttles: it is not called for 20 s")

@@ -108,7 +108,10 @@ async def test_pitfall_6_no_token_is_in_an_explanation_or_its_line(
     lines: list[EventDict],
 ) -> None:
     async with stage(env=SEVERAL) as s:
-        for target in (BOOTSTRAP, related(101), "/api/public/x", "/nowhere"):
+        for target in (
+            BOOTSTRAP, related(101), "/api/public/x", "/nowhere", "/api/public/canary-of-a-path",
+            "/canary-of-a-path", "/api//canary-of-a-path", "/ops/canary-of-a-path",
+        ):  # fmt: skip
             story = await explained(s, f"{target}?secret=canary-of-a-query", s.alice)
             answer = await s.get(f"{target}?_shape=Id", s.alice)
             name = answer.headers["x-request-id"]
@@ -119,6 +122,12 @@ async def test_pitfall_6_no_token_is_in_an_explanation_or_its_line(
         written = repr([line for line in lines if line["event"] == "operator_action"])
         for secret in (s.alice.token, "canary", OPS_TOKEN, READER, ACTOR):
             assert secret not in written
+        digest = (await explained(s, PROFILES, s.alice))["request"]["digest"]
+        told_of = [what for _, _, what, _ in deeds(lines) if not what.startswith("request ")]
+        assert told_of == [
+            BOOTSTRAP, "forwarded", "forwarded", "unmatched", "forwarded", "unmatched", "", "own",
+            f"{PROFILES} {digest}",
+        ]  # fmt: skip
 
 
 async def test_a_purge_of_all_spaces_is_asked_for_by_name() -> None:

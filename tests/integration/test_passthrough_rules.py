@@ -86,6 +86,17 @@ async def test_a_path_that_could_be_read_in_two_ways_goes_nowhere(solo: Stage) -
     assert solo.tenant.visits() == []
 
 
+async def test_a_method_that_is_never_forwarded_is_refused_before_it_costs_a_call() -> None:
+    async with stage(env={"BFF_BUDGET": "on"}) as s:
+        answer = await s.send("TRACE", ECHO, s.alice)
+        assert answer.status_code == 405
+        assert answer.json()["type"] == "urn:bff:problem:method-not-allowed"
+        assert "GET" in answer.headers["allow"].split(", ")
+        assert s.tenant.arrivals() == 0
+        assert await s.metric("bff_upstream_calls", "forwarded") == 0
+        assert await s.metric("bff_budget_wait_seconds_count", "forwarded") == 0
+
+
 async def test_other_paths_are_not_forwarded(solo: Stage) -> None:
     for path in (
         "/",

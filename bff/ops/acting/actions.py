@@ -24,8 +24,6 @@ from bff.session.reads import Reads
 from bff.session.sharing import Sharing
 
 LEVELS = ("debug", "info", "warning", "error")
-MOST_PATH = 128
-"""Characters of a path that is explained, in the log."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -145,8 +143,7 @@ class Actions:
             return await self._remembered(request, asked)
         question = read_question(asked, self._explainer.table)
         explained = await self._explainer.explain(question)
-        path = explained.path[:MOST_PATH] if explained.path.isprintable() else ""
-        what = f"{path} {explained.digest}".strip()
+        what = f"{explained.route} {explained.digest}".strip()
         deed = _deed(request, "explain", explained.space, what)
         deed.outcome, deed.quiet = DONE, True
         self._operators.audit.tell(deed)
@@ -155,7 +152,10 @@ class Actions:
     async def _remembered(self, request: Request, asked: dict[str, object]) -> Response:
         name = asked["request_id"]
         if not isinstance(name, str) or not _REQUEST_ID.fullmatch(name) or len(asked) > 1:
-            raise ParameterError('Send {"request_id": …} alone: the X-Request-Id of an answer.')
+            raise ParameterError(
+                'Send {"request_id": …} alone: the X-Request-Id of an answer, of 8 to 64 letters, '
+                "digits, `.`, `_` and `-`."
+            )
         deed = _deed(request, "explain", "", f"request {name}")
         deed.quiet = True
         with self._operators.audit.of(deed):

@@ -84,11 +84,14 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """`path` and `digest` are all that the log is told of it."""
+    """`route` and `digest` are all that the log is told of it: what was sent may hold a secret.
+
+    `route`: a template, `forwarded` …; empty for what is refused before it comes to a route.
+    """
 
     content: Json
     space: str
-    path: str
+    route: str
     digest: str
 
 
@@ -229,7 +232,7 @@ class Explainer:
                 "in_process_tier": "trusted" if cache.memory_usable else "not trusted",
             },
         }
-        return Explained(content, space, question.path, digest)
+        return Explained(content, space, str(about.get("route", "")), digest)
 
 
 def _understood(asked: Asked, key: RepresentationKey) -> Json:

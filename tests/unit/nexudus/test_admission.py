@@ -428,6 +428,16 @@ async def test_a_probe_without_budget_gives_its_place_back(world: World) -> None
     assert ("refused", "alpha", CACHED, "budget") in world.heard
 
 
+@pytest.mark.parametrize(("paused_s", "reason"), [(0.0, "budget"), (3.0, "pause")])
+async def test_a_call_that_a_pause_holds_back_is_not_one_of_a_spent_budget(
+    world: World, paused_s: float, reason: str
+) -> None:
+    world.budget.shed, world.budget.paused_s = True, paused_s
+    with pytest.raises(Overloaded):
+        await world.call(200)
+    assert world.heard == [("refused", "alpha", CACHED, reason)]
+
+
 async def test_a_lost_probe_is_replaced(world: World) -> None:
     await world.fail(2)
     world.time.now += 5

@@ -275,7 +275,11 @@ def test_lately_is_told_by_space_and_of_members_only() -> None:
     counts = {name: COUNTS[name] for name in ("bff_requests", "bff_upstream_calls")}
     more: Counts = {
         "bff_throttled": {"acme": 1},
-        "bff_upstream_refused": {"acme\nrelated\nbudget": 2, "acme\nrelated\nbreaker": 9},
+        "bff_upstream_refused": {
+            "acme\nrelated\nbudget": 2,
+            "acme\nrelated\npause": 5,
+            "acme\nrelated\nbreaker": 9,
+        },
     }
     found = recent([Lately(0.0, 2.0, counts), Lately(2.0, 4.0, more)])
     assert found == (Recent("acme", 101, 4, 20, 5, 1, 2), Recent("zeta", 10, 0, 2, 0, 0))
