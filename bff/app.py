@@ -63,7 +63,8 @@ from bff.session.bootstrap import Bootstrap
 from bff.session.crossing import Crossing
 from bff.session.fetcher import Fetcher
 from bff.session.landing import Landings
-from bff.session.reads import Reads, Terms
+from bff.session.reading import Terms
+from bff.session.reads import Reads
 from bff.session.sharing import Sampling, Sharing
 from bff.session.writes import Writes
 from bff.settings import Settings, load

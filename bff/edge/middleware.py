@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -147,6 +148,8 @@ class Cors(CORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         """Browsers keep it for `max_age`; nobody in between does. A refusal is a problem (400)."""
+        if (misframed := _misframed(request_headers)) is not None:
+            return misframed
         answer = super().preflight_response(request_headers)
         if answer.status_code != 200:
             return _not_allowed(bytes(answer.body).decode())
@@ -166,8 +169,18 @@ class NoCors:
         if scope["type"] == "http" and scope["method"] == "OPTIONS":
             headers = Headers(scope=scope)
             if "origin" in headers and "access-control-request-method" in headers:
-                app = _not_allowed("Disallowed CORS origin")
+                app = _misframed(headers) or _not_allowed("Disallowed CORS origin")
         await app(scope, receive, send)
+
+
+def _misframed(headers: Headers) -> Response | None:
+    """The refusal of a preflight whose body nobody knows the end of: these layers answer before
+    `ProblemMiddleware` looks."""
+    try:
+        check_framing(headers.raw)
+    except RequestError as error:
+        return _Refusal(partial(problem_for, error), close=True)
+    return None
 
 
 def _not_allowed(faults: str) -> Response:
@@ -179,14 +192,17 @@ def _not_allowed(faults: str) -> Response:
 
 
 class _Refusal(Response):
-    """A problem where starlette wants a response. `made` of the request's id."""
+    """A problem where starlette wants a response. `made` of the request's id; `close`: see
+    `send_problem`."""
 
-    def __init__(self, made: Callable[[str], Problem]) -> None:
+    def __init__(self, made: Callable[[str], Problem], *, close: bool = False) -> None:
         super().__init__()
         self._made = made
+        self._close = close
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_problem(self._made(exchanges.of(scope).request_id), scope, send)
+        problem = self._made(exchanges.of(scope).request_id)
+        await send_problem(problem, scope, send, close=self._close)
 
 
 class ProblemMiddleware:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import islice
 from typing import NamedTuple
@@ -69,10 +69,11 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Early:
-    """A part that is being read before the profile list has said which document it is."""
+    """A part that is being read before the profile list has said which document it is, or not if
+    that is about to."""
 
     ident: str
-    task: asyncio.Task[Reading | Refusal]
+    task: asyncio.Task[Reading | Refusal | None]
 
 
 def wanted(parts: Sequence[Resource], roots: Collection[str]) -> tuple[Resource, ...]:
@@ -258,11 +259,23 @@ class Bootstrap:
             ident = part.ident_of(hint)
             if ident is None:
                 continue
-            new = seen is None
-            ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH, new=new)
-            task = asyncio.create_task(self._reads.read(ask, seen), name=f"hinted {part.name}")
+            ask = Ask(caller, part, ident, gate=gate, reason=Reason.PREFETCH)
+            task = asyncio.create_task(self._hinted(ask, seen), name=f"hinted {part.name}")
             early[part.name] = _Early(ident, task)
         return early
+
+    async def _hinted(self, ask: Ask, seen: Seen | None) -> Reading | Refusal | None:
+        """What a hint names; None, and no call, where the profile list turns out to be fresh."""
+        if seen is None:
+            answer = await self._reads.unlooked(ask)
+            if answer is not None:
+                return answer
+            listed = Ask(ask.caller, PROFILES, "")
+            survey = await self._reads.lookup.survey((listed, replace(ask, gate=None)))
+            if len(survey.fresh) == 1:
+                return None
+            seen = survey.seen
+        return await self._reads.read(ask, seen)
 
     async def _part(
         self, part: Resource, ask: Ask | None, early: _Early | None, seen: Seen | None
@@ -270,13 +283,14 @@ class Bootstrap:
         if ask is None:
             return SessionPart(part)
         try:
+            answer = None
             if early is not None and early.ident == ask.ident:
                 answer = await early.task
-                if isinstance(answer, Reading) and answer.outcome is Outcome.STALE:
-                    # The early read may not have begun to, for a caller who had to prove itself.
-                    self._reads.refresh(ask)
-            else:
+            if answer is None:
                 answer = await self._reads.read(ask, seen)
+            elif isinstance(answer, Reading) and answer.outcome is Outcome.STALE:
+                # The early read may not have begun to, for a caller who had to prove itself.
+                self._reads.refresh(ask)
         except UpstreamError as error:
             return SessionPart(part, problem=PartProblem.of(part.name, error))
         if isinstance(answer, Refusal):
@@ -285,7 +299,7 @@ class Bootstrap:
         return SessionPart(part, answer)
 
 
-async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal]]) -> None:
+async def _cancelled(tasks: Sequence[asyncio.Task[Reading | Refusal | None]]) -> None:
     """Cancel tasks and wait until they ended, whatever they ended with."""
     for task in tasks:
         task.cancel()

@@ -69,6 +69,14 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How long Nexudus is waited for where something stale is at hand, and refreshes at a time."""
+
+    stale_patience_s: float = 1.0
+    refreshes: int = 16
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """One read: who wants which document, and on what terms.
 

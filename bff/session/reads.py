@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -24,18 +25,12 @@ from bff.session.interpret import Refusal
 from bff.session.landing import Audience, Fetch, Landing, Landings, for_others
 from bff.session.lookup import Lookup
 from bff.session.principal import Principal
-from bff.session.reading import Ask, Caller, Outcome, Reading
+from bff.session.reading import Ask, Caller, Outcome, Reading, Terms
 from bff.session.unkept import Unkept
 
 log = structlog.get_logger("bff.session")
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How long Nexudus is waited for where something stale is at hand, and refreshes at a time."""
-
-    stale_patience_s: float = 1.0
-    refreshes: int = 16
+A = TypeVar("A", bound=Reading | Refusal | None)
 
 
 class Reads:
@@ -51,7 +46,7 @@ class Reads:
         flights: Flights,
         landings: Landings,
         crossing: Crossing,
-        terms: Terms = Terms(),
+        terms: Terms,
     ) -> None:
         self.documents = Documents(cache, landings.clock)
         self.lookup = Lookup(cache, landings)
@@ -128,7 +123,11 @@ class Reads:
         """
         return await self._observed(ask, self._read(ask, seen))
 
-    async def _observed(self, ask: Ask, reading: Awaitable[Reading | Refusal]) -> Reading | Refusal:
+    async def unlooked(self, ask: Ask) -> Reading | Refusal | None:
+        """As `read`, of what most likely is stored nowhere; None if it has to be looked for."""
+        return await self._observed(ask, self._seized(ask))
+
+    async def _observed(self, ask: Ask, reading: Awaitable[A]) -> A:
         space, resource = ask.principal.space, ask.resource.name
         try:
             answer = await reading
@@ -138,16 +137,14 @@ class Reads:
         if isinstance(answer, Refusal):
             told = "error" if answer.is_failure else Outcome.MISS.value
             self.observe(space, resource, Tier.UPSTREAM.value, told)
-        else:
+        elif answer is not None:
             self.observe(space, resource, answer.tier.value, answer.counts_as)
         return answer
 
     async def _read(self, ask: Ask, seen: Seen | None) -> Reading | Refusal:
+        if ask.new and (fetched := await self._seized(ask)) is not None:
+            return fetched
         wanted = self.lookup.wanted(ask)
-        if ask.new and self._crossing.seizes and not any(map(self._cache.held, wanted)):
-            fetched = await self._seized(ask, wanted[0])
-            if fetched is not None:
-                return fetched
         findings = await self._cache.find(ask.principal.space, wanted, seen)
         if not self._landings.is_there(ask, wanted[0]):  # it stopped sharing meanwhile
             return await self._read(ask, None)
@@ -182,8 +179,11 @@ class Reads:
         is_proven = self.lookup.acceptance(proof, ask.principal) is not None
         return replace(ask, gate=None if is_proven else ask.gate, stranger=proof is None)
 
-    async def _seized(self, ask: Ask, want: Want) -> Reading | Refusal | None:
+    async def _seized(self, ask: Ask) -> Reading | Refusal | None:
         """Ask Nexudus for what most likely is stored nowhere; None if it has to be looked for."""
+        want, *_ = wanted = self.lookup.wanted(ask)
+        if not self._crossing.seizes or any(map(self._cache.held, wanted)):
+            return None
         ticket, alone = self._cache.unstamped(), ask.gate is not None
         key = wants.shared_key(want, ask.principal, alone=alone)
         if self._flights.is_under_way(self._flight_key(key, ticket)):

@@ -21,7 +21,7 @@ import pytest
 import pytest_asyncio
 
 from bff.hooks.bodies import AT_ONCE as BODIES
-from tests.support.raw_client import Answer, connected
+from tests.support.raw_client import Answer, connected, statuses
 from tests.support.raw_stage import RawStage, raw_stage
 
 pytestmark = [
@@ -143,6 +143,16 @@ def assert_decent(asked: Asked, answer: Answer) -> None:
     assert answer.values(b"content-type") == (b"application/problem+json",), (asked, answer)
     if not asked.line.startswith(b"HEAD"):
         assert len(orjson.loads(answer.body)["detail"]) > 10, asked
+
+
+@pytest.mark.parametrize("origin", [b"https://app.test", b"https://other.test"])
+async def test_pitfall_15_a_preflight_with_a_coding_beside_chunked_is_refused(
+    stage: RawStage, origin: bytes
+) -> None:
+    fields = [b"Origin: " + origin, b"Access-Control-Request-Method: GET"]
+    head = stage.request(b"OPTIONS /healthz", *fields, b"Transfer-Encoding: gzip, chunked")
+    reply = await stage.spoken(head + b"0\r\n\r\n" + stage.request(b"GET /healthz"))
+    assert statuses(reply) == [400]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ECHO = b"/api/public/_echo"
 PROFILES = b"/api/public/coworkers/profiles"
 CHUNKED = b"Transfer-Encoding: chunked"
+PREFLIGHT = (b"Origin: https://app.test", b"Access-Control-Request-Method: GET")
 SMUGGLED = (
     b"GET /api/public/_echo/smuggled HTTP/1.1\r\nHost: sandbox.test\r\nConnection: close\r\n\r\n"
 )
@@ -181,10 +182,12 @@ async def test_pitfall_15_a_bad_chunk_is_refused(
     ],
 )
 @pytest.mark.parametrize("target", [ECHO, PROFILES, b"/nothing", b"/healthz"])
+@pytest.mark.parametrize("preflight", [False, True])
 async def test_pitfall_15_a_coding_beside_chunked_is_refused(
-    stage: RawStage, target: bytes, fields: list[bytes]
+    stage: RawStage, target: bytes, fields: list[bytes], preflight: bool
 ) -> None:
-    head = stage.request(b"POST " + target, *fields)
+    asked = PREFLIGHT if preflight else ()
+    head = stage.request((b"OPTIONS " if preflight else b"POST ") + target, *asked, *fields)
     assert_refused(stage, await stage.spoken(head + b"0\r\n\r\n" + SMUGGLED))
 
 

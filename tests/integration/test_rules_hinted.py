@@ -62,6 +62,20 @@ async def test_what_another_process_stored_is_found_and_the_next_is_looked_for(p
     assert await looks(pair) == before + 1
 
 
+@pytest.mark.parametrize("via", [0, 1], ids=["here", "in another process"])
+async def test_a_list_that_is_stored_says_more_than_a_hint(pair: Stage, via: int) -> None:
+    """Nothing is asked of Nexudus that only a wrong hint named."""
+    await pair.get(PROFILES, pair.bob, via=via)
+    await pair.stored()
+    of_nobody = 999
+    answer = await pair.get(hinting(of_nobody), pair.bob, via=0)
+    await pair.quiet()
+    assert pair.bob.canary in answer.text
+    assert pair.tenant.arrivals(related(of_nobody)) == 0
+    assert pair.tenant.arrivals(related(pair.bob.coworker_id)) == 1
+    assert pair.tenant.arrivals(PROFILES) == IN_A_ROW + 1
+
+
 async def test_whose_proof_is_stored_is_no_stranger_in_another_language(pair: Stage) -> None:
     of_bob = hinting(pair.bob.coworker_id)
     await pair.get(of_bob, pair.bob, via=1)

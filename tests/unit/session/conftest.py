@@ -22,8 +22,8 @@ from bff.session.crossing import Crossing
 from bff.session.interpret import Refusal
 from bff.session.landing import Call, Landings
 from bff.session.principal import identify
-from bff.session.reading import Caller, Policy, Reading
-from bff.session.reads import Reads, Terms
+from bff.session.reading import Caller, Policy, Reading, Terms
+from bff.session.reads import Reads
 from bff.session.sharing import Sampling, Sharing
 from tests.support.cache_process import SECRET, SPACE, Process, Setting, assemble
 from tests.support.manual_time import ManualTime
