@@ -59,8 +59,9 @@ class Leadership(Protocol):
         """Lead at once, without a look before; `lead.lock.stamp` is for its call.
 
         None where another flight leads, or has, or where anything is kept under `stored`, good or
-        not: it is to be looked for. So it is unless this process leads `beside`, if that is given.
-        Both are asked together in one turn of the loop. Never raises for the store.
+        not: it is to be looked for. `beside`: the key of a flight that this process has to lead for
+        it, which may be asked for just before in the same turn of the loop: both are then one
+        command. Never raises for the store.
         """
         ...
 

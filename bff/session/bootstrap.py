@@ -69,8 +69,10 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Early:
-    """A part that is being read before the profile list has said which document it is, or not if
-    that is about to."""
+    """A part that is being read before the profile list has said which document it is.
+
+    `task` ends with None where nothing was read, since the list is about to say it.
+    """
 
     ident: str
     task: asyncio.Task[Reading | Refusal | None]
