@@ -57,6 +57,9 @@ SPARSE = 40
 LEVELS = (20, 36, 38, 40)
 """Up to which use of them there are refreshes, calls passed through, new tokens', and members'."""
 BREAKING = {"BFF_BREAKER_FAILURES": "1", "BFF_BREAKER_OPEN_S": "60"}
+DEADLINE_S = "4"
+"""Whoever waits for a place is refused after three quarters of it at the latest, and timed out
+after nine tenths: with 1 s, a machine that stands still for 0.2 s makes a timeout of a refusal."""
 
 
 async def explained(
@@ -364,7 +367,7 @@ class TestWhy:
     async def test_a_part_of_the_budget_that_is_spent(self, redis_url: str) -> None:
         """Invented tokens use up theirs; of those that another process let pass it is not heard."""
         env = {"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": "20/d", "BFF_BUDGET_STRANGER_SHARE": "0.2"}
-        async with stage(redis_url, gateways=2, env=env | {"BFF_DEADLINE_S": "1"}) as s:
+        async with stage(redis_url, gateways=2, env=env | {"BFF_DEADLINE_S": DEADLINE_S}) as s:
             invented = [Member(0, 0, "", f"invented-{number}") for number in range(5)]
             for member in invented[:4]:
                 assert (await s.get(PROFILES, member)).status_code == 401
@@ -383,7 +386,7 @@ class TestWhy:
         self, redis_url: str
     ) -> None:
         env = {"BFF_BUDGET": "on", "BFF_BUDGET_CALLS": "20/d", "BFF_BUDGET_STRANGER_SHARE": "0.2"}
-        async with stage(redis_url, env=env | {"BFF_DEADLINE_S": "1"}) as s:
+        async with stage(redis_url, env=env | {"BFF_DEADLINE_S": DEADLINE_S}) as s:
             await s.get(PROFILES, s.alice)
             await operate(s, "purge", {"everything": True})
             for number in range(4):
